@@ -15,18 +15,18 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::desired::{Role, desired};
-use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
+use vstream_jwt::dev::{DevOptions, Lifetime, SuperCluster};
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing, Session};
-use vstream_jwt::engine::{Deadline, Silent, Tell};
+use vstream_jwt::engine::session::{Session, Subscription, VerbInputs};
+use vstream_jwt::engine::{Deadline, Progress, Silent};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
-use vstream_jwt::nats::{Access, ConnectOptions, DefinitionConnector, Purpose, connect};
+use vstream_jwt::nats::{ConnectOptions, DefinitionConnector, LoginMethod, Purpose, connect};
 use vstream_jwt::observed::jetstream::Api;
 use vstream_jwt::observed::{Requests, system};
 use vstream_jwt::ops;
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::resolver::push::{Answer, push};
 use vstream_jwt::resolver::servers;
 use vstream_jwt::sign::file::read_seed_file;
@@ -50,11 +50,11 @@ async fn main() {
     println!("start-up (--version): {}", Times::of((0..51).map(|_| timed(|| vstream(Path::new("."), &["--version"])))));
 
     let folder = tempfile::Builder::new().prefix("vstream-bench-").tempdir().unwrap().keep();
-    let options = Options {
+    let options = DevOptions {
         folder,
         executable: Some(PathBuf::from(VSTREAM)),
         lifetime: Lifetime::Scoped { delete: true },
-        ..Options::default()
+        ..DevOptions::default()
     };
     let cluster = SuperCluster::up(options).await.unwrap();
     cluster.wait_ready(TIMEOUT).await.unwrap();
@@ -124,7 +124,7 @@ fn nothing_to_do(cluster: &SuperCluster) {
 /// that with the same pushes, sent at once.
 async fn accounts(cluster: &SuperCluster, pairs: usize) {
     let operator = read_seed_file(&cluster.operator_key_path()).unwrap();
-    let access = Access::Credentials(cluster.system_credentials_path());
+    let access = LoginMethod::Credentials(cluster.system_credentials_path());
     let system = connect(ConnectOptions::new(&cluster.all_urls(), None, &access, TIMEOUT)).await.unwrap();
     let deployment = system::deployment(&system, TIMEOUT).await.unwrap();
     let mut keys = Keyring::open(&cluster.keys_folder()).unwrap();
@@ -220,8 +220,8 @@ async fn bare_requests(path: &Path) -> (f64, f64) {
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let (keys, deadline) = (Keyring::open(&folder).unwrap(), Deadline::after(TIMEOUT));
     let trust = ops::trust::trust(Some(&loaded.definition), &loaded.base, &folder);
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
-    let opened = Session::open(given, &connector, Hearing::Off, deadline, &Silent).await;
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let opened = Session::open(inputs, &connector, Subscription::Off, deadline, &Silent).await;
     let (session, _) = opened.unwrap();
     let wanted = desired(&loaded.definition).unwrap();
     let apis: Vec<_> = (0..wanted.len()).map(|place| session.api(place).unwrap()).collect();
@@ -370,11 +370,11 @@ async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)
     let deadline = Deadline::after(TIMEOUT);
     let options = plan::Options::default();
     let trust = ops::trust::trust(Some(&definition), &loaded.base, &folder).signing_with(Some(seed.public_key()));
-    let given = Given { definition: &definition, keys: &keys, trust: &trust };
-    let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &steps).await;
+    let inputs = VerbInputs { definition: &definition, keys: &keys, trust: &trust };
+    let planned = ops::plan::plan(inputs, &connector, &options, Subscription::On, deadline, &steps).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = Signers { operator: Some(&seed), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
     execute(&mut session, &mut planned, run, &connector, &steps).await.unwrap();
     steps.step("", 0, 0);
     (started.elapsed().as_secs_f64() * 1000.0, steps.0.into_inner().unwrap())
@@ -384,7 +384,7 @@ async fn in_process(path: &Path, operator: &Path) -> (f64, Vec<(String, Instant)
 #[derive(Default)]
 struct Steps(Mutex<Vec<(String, Instant)>>);
 
-impl Tell for Steps {
+impl Progress for Steps {
     fn step(&self, step: &str, _done: usize, _total: usize) {
         let mut seen = self.0.lock().unwrap();
         if seen.last().is_none_or(|(last, _)| last != step) {

@@ -8,7 +8,7 @@
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher};
 use serde_json::json;
-use vstream_jwt::definition::{Definition, Resolver};
+use vstream_jwt::definition::{Definition, ResolverConfig};
 use vstream_jwt::desired::desired;
 use vstream_jwt::lint::{Entry, LintInput, lint};
 use vstream_jwt::model::claims::{AccountClaims, TrustAnchor};
@@ -20,7 +20,7 @@ use vstream_jwt::model::topology::{Region, Topology};
 use vstream_jwt::model::virtual_stream::{Access, Account, Layout, VirtualStream};
 use vstream_jwt::observed::jetstream::ObservedJetStream;
 use vstream_jwt::observed::listeners::Listeners;
-use vstream_jwt::observed::survey::{Heard, Observed, ObservedAccount};
+use vstream_jwt::observed::survey::{ConcurrentUpdates, Observed, ObservedAccount};
 use vstream_jwt::observed::{AccountOnServer, Deployment, Live, Server, Stored};
 use vstream_jwt::plan::{Options, plan};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, issue};
@@ -52,7 +52,7 @@ fn definition(accounts: usize, streams: usize) -> Definition {
         Account { layout: Layout::Shared, virtual_streams, ..Account::new(&format!("APP{number}"), id, access) }
     };
     Definition {
-        resolver: Resolver::Nats,
+        resolver: ResolverConfig::Nats,
         system: Access::Context("sys".to_owned()),
         nsc_store: None,
         operator: None,
@@ -130,7 +130,7 @@ fn plan_100_accounts_of_100(bencher: Bencher) {
             servers: servers.iter().map(on_server).collect(),
             jetstream: ObservedJetStream::default(),
             listeners: Listeners::default(),
-            heard: Heard::Nothing,
+            concurrent_updates: ConcurrentUpdates::Nothing,
             out_of_reach: false,
         }
     };

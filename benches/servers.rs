@@ -10,20 +10,20 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::definition::Definition;
-use vstream_jwt::dev::{Lifetime, Options, SuperCluster};
+use vstream_jwt::dev::{DevOptions, Lifetime, SuperCluster};
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing};
+use vstream_jwt::engine::session::{Subscription, VerbInputs};
 use vstream_jwt::engine::{Deadline, Silent};
 use vstream_jwt::model::claims::{AccountClaims, Token};
 use vstream_jwt::model::names::RegionName;
 use vstream_jwt::model::nkey::PublicKey;
 use vstream_jwt::model::virtual_stream::Account;
-use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
-use vstream_jwt::observed::link::{Connector, Ear, Link, LinkError};
+use vstream_jwt::nats::{DefinitionConnector, NatsConnection, Purpose};
+use vstream_jwt::observed::connection::{Connection, ConnectionError, Connector, MessageReceiver};
 use vstream_jwt::observed::{Reply, RequestError, Requests, User, system};
 use vstream_jwt::ops;
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::plan;
 use vstream_jwt::resolver::push;
 use vstream_jwt::sign::file::read_seed_file;
@@ -42,12 +42,12 @@ async fn main() {
     }
     let runs: usize = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(7);
     let folder = tempfile::Builder::new().prefix("vstream-bench-").tempdir().unwrap().keep();
-    let options = Options {
+    let options = DevOptions {
         folder,
         servers: 1,
         executable: Some(PathBuf::from(env!("CARGO_BIN_EXE_vstream-jwt"))),
         lifetime: Lifetime::Scoped { delete: true },
-        ..Options::default()
+        ..DevOptions::default()
     };
     let cluster = SuperCluster::up(options).await.unwrap();
     cluster.wait_ready(TIMEOUT).await.unwrap();
@@ -108,11 +108,11 @@ async fn apply(cluster: &SuperCluster, definition: &Definition, operator: &Seed,
     let (options, deadline) = (plan::Options::default(), Deadline::after(TIMEOUT));
     let trust = ops::trust::trust(Some(definition), cluster.folder(), &folder);
     let trust = trust.signing_with(Some(operator.public_key()));
-    let given = Given { definition, keys: &keys, trust: &trust };
-    let planned = ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
+    let inputs = VerbInputs { definition, keys: &keys, trust: &trust };
+    let planned = ops::plan::plan(inputs, &connector, &options, Subscription::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
     let signers = Signers { operator: Some(operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the benchmark".to_owned(), verb: "apply" });
     let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await.unwrap();
     assert!(applied.is_confirmed(), "{applied:?}");
     let confirmed = applied.pushed.last().unwrap().servers.len();
@@ -123,17 +123,17 @@ async fn apply(cluster: &SuperCluster, definition: &Definition, operator: &Seed,
 async fn take_mapping_away(cluster: &SuperCluster, definition: &Definition, operator: &Seed) {
     let folder = cluster.keys_folder();
     let connector = DefinitionConnector::new(definition, Purpose::Change, &folder);
-    let (link, _) = connector.system(TIMEOUT).await.unwrap();
-    let deployment = system::deployment(&link, TIMEOUT).await.unwrap();
+    let (connection, _) = connector.system(TIMEOUT).await.unwrap();
+    let deployment = system::deployment(&connection, TIMEOUT).await.unwrap();
     let id = PublicKey::parse(cluster.account_id()).unwrap();
     let subject = format!("$SYS.REQ.ACCOUNT.{id}.CLAIMS.LOOKUP");
-    let stored = String::from_utf8(link.request(&subject, Vec::new(), TIMEOUT).await.unwrap().payload).unwrap();
+    let stored = String::from_utf8(connection.request(&subject, Vec::new(), TIMEOUT).await.unwrap().payload).unwrap();
     let mut claims = Token::decode(&stored).unwrap().into_claims();
     claims["nats"]["mappings"].as_object_mut().unwrap().remove(MAPPING).expect("it was there");
     // Two runs may be less than a second apart, but each `iat` must be greater than the previous token's.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let token = issue(&claims, operator, now.max(claims["iat"].as_u64().unwrap() + 1)).unwrap();
-    let outcomes = push::push(&link, &deployment, &[(id, token)], TIMEOUT).await.unwrap();
+    let outcomes = push::push(&connection, &deployment, &[(id, token)], TIMEOUT).await.unwrap();
     assert!(outcomes.iter().all(|outcome| outcome.answer == push::Answer::Stored));
 }
 
@@ -145,18 +145,18 @@ struct Multiplied<'d> {
 
 #[derive(Clone, Debug)]
 struct Many {
-    real: Connection,
+    real: NatsConnection,
     times: usize,
 }
 
 impl Connector for Multiplied<'_> {
-    type Link = Many;
+    type Connection = Many;
 
     fn changes(&self) -> bool {
         self.real.changes()
     }
 
-    async fn system(&self, timeout: Duration) -> Result<(Many, PublicKey), LinkError> {
+    async fn system(&self, timeout: Duration) -> Result<(Many, PublicKey), ConnectionError> {
         let (real, account) = self.real.system(timeout).await?;
         Ok((Many { real, times: self.times }, account))
     }
@@ -167,7 +167,7 @@ impl Connector for Multiplied<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Many, LinkError> {
+    ) -> Result<Many, ConnectionError> {
         let real = self.real.account(account, claims, strict, timeout).await?;
         Ok(Many { real, times: 1 })
     }
@@ -179,7 +179,7 @@ impl Connector for Multiplied<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Option<Many>, LinkError> {
+    ) -> Result<Option<Many>, ConnectionError> {
         let real = self.real.regional(account, region, claims, strict, timeout).await?;
         Ok(real.map(|real| Many { real, times: 1 }))
     }
@@ -191,7 +191,7 @@ impl Connector for Multiplied<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
+    ) -> Result<Vec<Result<String, ConnectionError>>, ConnectionError> {
         self.real.load(account, region, claims, strict, timeout).await
     }
 }
@@ -229,7 +229,7 @@ impl Requests for Many {
     }
 }
 
-impl Link for Many {
+impl Connection for Many {
     async fn publish_after(
         &self,
         subject: &str,
@@ -240,12 +240,12 @@ impl Link for Many {
         self.real.publish_after(subject, last, payload, timeout).await
     }
 
-    async fn listen(&self, subjects: &[&str]) -> Result<Ear, RequestError> {
+    async fn listen(&self, subjects: &[&str]) -> Result<MessageReceiver, RequestError> {
         self.real.listen(subjects).await
     }
 
-    fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str> {
-        self.real.may_not_hear(subjects)
+    fn denied_subscription<'s>(&self, subjects: &[&'s str]) -> Option<&'s str> {
+        self.real.denied_subscription(subjects)
     }
 }
 

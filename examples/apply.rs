@@ -10,10 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing};
+use vstream_jwt::engine::session::{Subscription, VerbInputs};
 use vstream_jwt::engine::{Deadline, Silent};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::ops::load::load;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
@@ -38,9 +38,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let trust = trust(Some(definition), &loaded.base, &keys_folder).signing_with(Some(operator.public_key()));
     let connector = DefinitionConnector::new(definition, Purpose::Change, &keys_folder);
     let deadline = Deadline::after(Duration::from_secs(30));
-    let given = Given { definition, keys: &keys, trust: &trust };
+    let inputs = VerbInputs { definition, keys: &keys, trust: &trust };
     let (mut session, mut planned) =
-        plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await?;
+        plan(inputs, &connector, &Options::default(), Subscription::On, deadline, &Silent).await?;
     for finding in &planned.plan.findings {
         println!("{}: {} {}", finding.place, finding.message, finding.next);
     }
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the example".to_owned(), verb: "apply" });
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the example".to_owned(), verb: "apply" });
     let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await?;
     for server in applied.pushed.iter().flat_map(|pushed| &pushed.servers) {
         println!("{} ({}): {}", server.server, server.cluster, server.verdict);

@@ -29,10 +29,10 @@
 //! use vstream_jwt::nats::{DefinitionConnector, Purpose};
 //! use vstream_jwt::engine::run::{Run, Signers, execute};
 //! use vstream_jwt::engine::lease::Holder;
-//! use vstream_jwt::engine::session::{Given, Hearing};
+//! use vstream_jwt::engine::session::{Subscription, VerbInputs};
 //! use vstream_jwt::ops::trust::trust;
 //! use vstream_jwt::engine::{Deadline, Silent};
-//! use vstream_jwt::ops::apply::Apply;
+//! use vstream_jwt::ops::apply::ApplyPlanner;
 //! use vstream_jwt::ops::plan::plan;
 //! use vstream_jwt::ops::load;
 //! use vstream_jwt::sign::Signer as _;
@@ -49,11 +49,11 @@
 //! let deadline = Deadline::after(Duration::from_secs(30));
 //!
 //! let options = vstream_jwt::plan::Options::default();
-//! let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+//! let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
 //! let (mut session, mut planned) =
-//!     plan(given, &connector, &options, Hearing::On, deadline, &Silent).await?;
+//!     plan(inputs, &connector, &options, Subscription::On, deadline, &Silent).await?;
 //! let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-//! let run = Run::new(Apply(None), signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
+//! let run = Run::new(ApplyPlanner(None), signers, Holder { who: "pipeline 7".to_owned(), verb: "apply" });
 //! let applied = execute(&mut session, &mut planned, run, &connector, &Silent).await?;
 //! assert!(applied.is_confirmed(), "some server did not confirm: {applied:?}");
 //! # Ok(())

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use std::time::Duration;
 use support::{assert_no_seed, folder, in_paused_time, keys, shows_a_seed, write_secret};
-use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, connect};
+use vstream_jwt::nats::{LoginMethod, ConnectError, ConnectOptions, connect};
 use vstream_jwt::secrets;
 use vstream_jwt::sign::Signer as _;
 
@@ -38,7 +38,7 @@ fuzz_target!(
             Err(_) => data.to_vec(),
         };
         write_secret(&folder().join("nats").join("context").join("fuzz.json"), &content);
-        let access = Access::Context("fuzz".to_owned());
+        let access = LoginMethod::Context("fuzz".to_owned());
         let options = ConnectOptions::new(&[], None, &access, Duration::from_secs(1));
         let (connected, _) = in_paused_time(connect(options));
         let error = connected.expect_err("there is no server");

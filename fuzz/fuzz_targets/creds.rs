@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 use support::{assert_harmless, assert_no_seed, filled, folder, in_paused_time, keys, shows_a_seed, write_secret};
 use vstream_jwt::model::shown::shown;
-use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, connect};
+use vstream_jwt::nats::{LoginMethod, ConnectError, ConnectOptions, connect};
 use vstream_jwt::sign::{Seed, Signer as _};
 
 fuzz_target!(|data: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let path = folder().join("fuzz.creds");
     write_secret(&path, &content);
-    let access = Access::Credentials(path);
+    let access = LoginMethod::Credentials(path);
     let account = keys().account.public_key();
     let load = |account| {
         let options = ConnectOptions::new(&[], None, &access, Duration::from_secs(1));

@@ -56,11 +56,11 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(found.stream(&stream.name).map(|other| &other.name), Some(&stream.name));
         }
     }
-    for arrivals in &found.arrivals {
-        assert!(found.stream(&arrivals.stream).is_some());
-        let sum: u128 = arrivals.gaps.iter().map(|gap| u128::from(gap.missing)).sum();
-        assert_eq!(sum, u128::from(arrivals.missing), "{arrivals:?}");
-        for gap in &arrivals.gaps {
+    for source_gaps in &found.source_gaps {
+        assert!(found.stream(&source_gaps.stream).is_some());
+        let sum: u128 = source_gaps.gaps.iter().map(|gap| u128::from(gap.missing)).sum();
+        assert_eq!(sum, u128::from(source_gaps.missing), "{source_gaps:?}");
+        for gap in &source_gaps.gaps {
             assert!(gap.after < gap.before && gap.missing > 0, "{gap:?}");
             assert!(gap.among.iter().all(|range| range.first <= range.last), "{gap:?}");
             let _ = gap.is_exact();

@@ -10,7 +10,7 @@ use vstream_jwt::model::claims::{AccountClaims, TrustAnchor};
 use vstream_jwt::model::shown::shown;
 use vstream_jwt::ops::planfile::{self, FileError, SignFileError, review};
 use vstream_jwt::plan::claims_diff;
-use vstream_jwt::plan::file::{Content, PlanFile, PlanFileError};
+use vstream_jwt::plan::file::{PlanContent, PlanFile, PlanFileError};
 use vstream_jwt::secrets;
 use vstream_jwt::sign::Signer as _;
 use vstream_jwt::sign::keyring::Keyring;
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         Err(error) => as_printed(&error.to_string()),
     }
     // No random input has the right digest; `PlanFile::new` computes it.
-    let Ok(content) = serde_json::from_str::<Content>(&text) else { return };
+    let Ok(content) = serde_json::from_str::<PlanContent>(&text) else { return };
     let unsigned = content.signed.is_none();
     let file = PlanFile::new(content);
     let rendered = file.render();

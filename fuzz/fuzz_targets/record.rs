@@ -7,7 +7,7 @@ use support::{assert_no_seed, assert_one_line, folder, text};
 use vstream_jwt::model::shown::shown;
 use vstream_jwt::engine::push_log::Journal as _;
 use vstream_jwt::ops::record::{FindError, Recorder, find, list};
-use vstream_jwt::plan::record::{Content, Record};
+use vstream_jwt::plan::record::{RecordContent, Record};
 use vstream_jwt::secrets;
 
 fuzz_target!(|data: &[u8]| {
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     name(&text);
-    let Ok(content) = serde_json::from_str::<Content>(&text) else { return };
+    let Ok(content) = serde_json::from_str::<RecordContent>(&text) else { return };
     let record = Record::new(content.clone());
     assert_eq!(Record::parse(&record.render()).expect("what is rendered is read"), record);
     let (confirmed, asked) = content.confirmations();
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// Writes the record as a run does. The verb is part of the file's name, and comes from the program itself.
-fn write(mut content: Content) {
+fn write(mut content: RecordContent) {
     let folder = folder().join("records");
     content.verb = "apply".to_owned();
     let outcome = content.outcome;

@@ -1,6 +1,6 @@
 //! `apply`: makes the deployment match the definition.
 
-use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_unused_pushes};
 use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reload, unconfirmed};
 use super::plan::ChangeArgs;
 use super::recording::{HistoryArgs, Recording};
@@ -11,12 +11,12 @@ use crate::engine::Deadline;
 use crate::engine::planned::Planned;
 use crate::engine::report::Applied;
 use crate::engine::run::{Run, Signers, execute};
-use crate::engine::session::{Given, Hearing};
+use crate::engine::session::{Subscription, VerbInputs};
 use crate::engine::signed_plan;
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::observed::Deployment;
 use crate::ops;
-use crate::ops::apply::Apply;
+use crate::ops::apply::ApplyPlanner;
 use crate::ops::trust::with_pushes;
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
@@ -79,9 +79,9 @@ impl Args {
         };
         let connector = DefinitionConnector::new(definition, Purpose::Change, &folder).knowing(&trust);
         let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
-        let given = Given { definition, keys: &keys, trust: &trust };
+        let inputs = VerbInputs { definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
-            ops::plan::plan(given, &connector, &options, Hearing::On, deadline, &progress).await?;
+            ops::plan::plan(inputs, &connector, &options, Subscription::On, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -115,7 +115,7 @@ impl Args {
                 signers: Signers { operator: signer, keys: &mut keys, signed },
                 holder: holder("apply"),
                 patience: self.lease.lease_timeout,
-                planner: Apply(file.as_ref()),
+                planner: ApplyPlanner(file.as_ref()),
                 agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
@@ -127,8 +127,8 @@ impl Args {
         // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(|error| with_heard(stopped(error), &session))?;
-        shell.findings(&applied.heard);
+        let applied = result.map_err(|error| with_unused_pushes(stopped(error), &session))?;
+        shell.findings(&applied.unused_pushes);
         let exit = exit(&applied, &session.deployment);
         let mut text = text(definition, &planned, &applied, &session.deployment, exit, shell);
         let mut document = document(&planned, &applied, &session.deployment, exit);
@@ -160,7 +160,7 @@ fn text(
         ));
         return out;
     }
-    if idle && !applied.behind.is_empty() {
+    if idle && !applied.not_reloaded.is_empty() {
         put!(out, "Nothing to do on the {servers} servers, but some of them do not show their tokens (see above).");
         put!(
             out,

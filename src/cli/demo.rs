@@ -4,10 +4,10 @@ use super::deployment::interrupted;
 use super::dev::shell_word;
 use super::text::{Paint as _, Text, put};
 use super::{Exit, Failure, Format, Shell};
-use crate::dev::{Lifetime, Options, SuperCluster};
-use crate::engine::Tell;
-use crate::nats::{Access, ConnectOptions, Connection, DefinitionConnector, Purpose, connect};
-use crate::observed::link::LinkError;
+use crate::dev::{DevOptions, Lifetime, SuperCluster};
+use crate::engine::Progress;
+use crate::nats::{ConnectOptions, DefinitionConnector, LoginMethod, NatsConnection, Purpose, connect};
+use crate::observed::connection::ConnectionError;
 use crate::ops::demo::{
     AppliedSummary, Chapter, Clients, Demo, DemoError, Proof, RegionProof, RegionRound, Round, Story,
 };
@@ -54,13 +54,13 @@ impl Args {
             None => free(folder)?,
         };
         let lifetime = if keep { Lifetime::UntilDown } else { Lifetime::Scoped { delete: true } };
-        let options = Options {
+        let options = DevOptions {
             folder: folder.clone(),
             nats_server,
             server_version,
             patience: shell.timeout,
             lifetime,
-            ..Options::default()
+            ..DevOptions::default()
         };
         tokio::select! {
             told = tell(shell, options, keep) => told,
@@ -102,7 +102,7 @@ fn me() -> String {
     std::env::args_os().next().map_or_else(|| "vstream-jwt".to_owned(), |name| shell_word(Path::new(&name)))
 }
 
-async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failure> {
+async fn tell(shell: &Shell, options: DevOptions, keep: bool) -> Result<Exit, Failure> {
     let (started, folder) = (Instant::now(), options.folder.clone());
     let teller = Teller { shell, progress: shell.progress() };
     teller.step("starting nine servers in three regions (the first time, nats-server may have to be fetched)", 0, 0);
@@ -155,19 +155,19 @@ async fn tell(shell: &Shell, options: Options, keep: bool) -> Result<Exit, Failu
 struct Applications<'a>(&'a SuperCluster);
 
 impl Clients for Applications<'_> {
-    type Link = Connection;
+    type Connection = NatsConnection;
 
-    async fn client(&self, region: &str, timeout: Duration) -> Result<Connection, LinkError> {
+    async fn client(&self, region: &str, timeout: Duration) -> Result<NatsConnection, ConnectionError> {
         let servers = self.0.urls(region);
-        let access = Access::Credentials(self.0.credentials_path());
-        connect(ConnectOptions::new(&servers, None, &access, timeout)).await.map_err(LinkError::from)
+        let access = LoginMethod::Credentials(self.0.credentials_path());
+        connect(ConnectOptions::new(&servers, None, &access, timeout)).await.map_err(ConnectionError::from)
     }
 }
 
 /// Shows progress on standard error, and the chapters on standard output between the progress lines.
 struct Teller<'a> {
     shell: &'a Shell,
-    progress: super::shell::Progress,
+    progress: super::shell::StepProgress,
 }
 
 impl Teller<'_> {
@@ -183,7 +183,7 @@ impl Teller<'_> {
     }
 }
 
-impl Tell for Teller<'_> {
+impl Progress for Teller<'_> {
     fn step(&self, step: &str, done: usize, total: usize) {
         self.progress.update(step, done, total);
     }

@@ -1,15 +1,15 @@
 //! Shared parts of the verbs that talk to a deployment: common arguments, questions to the user, and errors.
 
 pub(super) use super::operator::OperatorArgs;
-use super::shell::Progress;
+use super::shell::StepProgress;
 use super::text::{Text, put};
 use super::{Exit, Failure, Format, Shell, plan_view};
-use crate::engine::Tell;
+use crate::engine::Progress;
 use crate::engine::lease::Holder;
 use crate::engine::report::Merged;
 use crate::engine::session::{ReadError, Session};
 use crate::observed::RequestError;
-use crate::observed::link::Link;
+use crate::observed::connection::Connection;
 use crate::plan::preflight::answers_differ;
 use crate::plan::{Action, Options, Plan, allowable};
 use crate::resolver::TokenStoreError;
@@ -81,7 +81,7 @@ pub(super) fn agree<L>(
 }
 
 /// Shows what other tools pushed since the user confirmed a plan. On a terminal, asks the user to confirm that too.
-pub(super) fn agree_again(shell: &Shell, progress: &Progress, merged: &[Merged], yes: bool) -> bool {
+pub(super) fn agree_again(shell: &Shell, progress: &StepProgress, merged: &[Merged], yes: bool) -> bool {
     let mut agreed = true;
     progress.suspend(|| {
         shell.say(merged_text(merged));
@@ -103,13 +103,13 @@ pub(super) fn merged_text(merged: &[Merged]) -> Text {
 }
 
 /// Adds to a failure the pushes of other tools that the run noticed and did not use.
-pub(super) fn with_heard(mut failure: Failure, session: &Session<'_, impl Link>) -> Failure {
-    failure.findings.extend(session.heard());
+pub(super) fn with_unused_pushes(mut failure: Failure, session: &Session<'_, impl Connection>) -> Failure {
+    failure.findings.extend(session.unused_pushes());
     failure
 }
 
 /// Shows the progress that the stages report.
-impl Tell for Progress {
+impl Progress for StepProgress {
     fn step(&self, step: &str, done: usize, total: usize) {
         self.update(step, done, total);
     }
@@ -118,7 +118,7 @@ impl Tell for Progress {
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Link(error) => Self::new(Exit::Failed, error.code, error.message).next(error.next),
+            ReadError::Connection(error) => Self::new(Exit::Failed, error.code, error.message).next(error.next),
             ReadError::Refused(finding) => {
                 Self::failed(finding.code, format!("{}: {}", finding.place, finding.message)).next(finding.next)
             }

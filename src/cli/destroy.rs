@@ -1,16 +1,16 @@
 //! `destroy`: removes what `apply` made for the definition.
 
-use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_heard};
+use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, with_unused_pushes};
 use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reload, unconfirmed};
 use super::recording::{HistoryArgs, Recording};
 use super::text::put;
 use super::{Exit, Failure, Shell, nsc, planfile, trust};
 use crate::engine::Deadline;
 use crate::engine::run::{self, Run, Signers, execute};
-use crate::engine::session::{Given, Hearing};
+use crate::engine::session::{Subscription, VerbInputs};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
-use crate::ops::destroy::Removal;
+use crate::ops::destroy::DestroyPlanner;
 use crate::sign::Signer;
 use crate::sign::patience::Patience;
 use std::io::IsTerminal as _;
@@ -68,9 +68,9 @@ impl Args {
         let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined().knowing(&trust);
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
-        let given = Given { definition: &part, keys: &keys, trust: &trust };
+        let inputs = VerbInputs { definition: &part, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
-            ops::destroy::plan_destroy(given, &connector, self.delete_streams, Hearing::On, deadline, &progress)
+            ops::destroy::plan_destroy(inputs, &connector, self.delete_streams, Subscription::On, deadline, &progress)
                 .await?;
         drop(progress);
         let plan = &planned.plan;
@@ -112,7 +112,7 @@ impl Args {
                 signers: Signers { operator: signer, keys: &mut keys, signed: None },
                 holder: holder("destroy"),
                 patience: self.lease.lease_timeout,
-                planner: Removal { delete_streams: self.delete_streams },
+                planner: DestroyPlanner { delete_streams: self.delete_streams },
                 agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
@@ -124,8 +124,8 @@ impl Args {
         // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(|error| with_heard(stopped(error), &session))?;
-        shell.findings(&applied.heard);
+        let applied = result.map_err(|error| with_unused_pushes(stopped(error), &session))?;
+        shell.findings(&applied.unused_pushes);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
         let kept = kept(self.delete_streams);

@@ -2,7 +2,9 @@
 
 use super::text::{Text, part, put, text};
 use super::{Exit, Failure, Shell};
-use crate::dev::{DEFAULT_FOLDER, DevError, Ending, Lifetime, Options, ServerState, Status, SuperCluster, supervise};
+use crate::dev::{
+    DEFAULT_FOLDER, DevError, DevOptions, Ending, Lifetime, ServerState, Status, SuperCluster, supervise,
+};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -144,7 +146,7 @@ impl Up {
         let Self { regions, servers, stretch, tls, strict_signing_keys, nats_server, server_version } = self;
         // Options that the user leaves out are those of the folder's super-cluster.
         let made = SuperCluster::open(&folder).map(|cluster| cluster.made_with()).unwrap_or_default();
-        let options = Options {
+        let options = DevOptions {
             folder,
             regions: regions.unwrap_or(made.regions),
             servers: servers.unwrap_or(made.servers),

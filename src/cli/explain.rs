@@ -3,11 +3,11 @@
 use super::text::{Paint as _, Text, put, text};
 use super::{Exit, Failure, Shell, trust};
 use crate::engine::Deadline;
-use crate::engine::session::Given;
-use crate::explain::{Explained, Outcome, Step};
+use crate::engine::session::VerbInputs;
+use crate::explain::{Explained, MessageOutcome, TraceStep};
 use crate::nats::{DefinitionConnector, Purpose, user_of};
 use crate::ops;
-use crate::ops::explain::{Asked, ExplainError};
+use crate::ops::explain::{ExplainError, ExplainRequest};
 use std::path::PathBuf;
 
 /// Show where a message or request goes from a cluster, and why; changes nothing
@@ -51,16 +51,16 @@ impl Args {
                 Failure::usage(error.code(), error.to_string()).next(next)
             })?),
         };
-        let asked = Asked { subject, cluster, reply_to, user };
+        let asked = ExplainRequest { subject, cluster, reply_to, user };
         let answers = if offline {
             ops::explain::offline(definition, &asked)
         } else {
             let keys = &shell.keyring(&loaded.base)?;
             let trust = trust::of_definition(&loaded, keys, None);
             let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
-            let given = Given { definition, keys, trust: &trust };
+            let inputs = VerbInputs { definition, keys, trust: &trust };
             let progress = shell.progress();
-            ops::explain::on_servers(given, &connector, &asked, Deadline::after(shell.timeout), &progress).await
+            ops::explain::on_servers(inputs, &connector, &asked, Deadline::after(shell.timeout), &progress).await
         };
         let answers = answers.map_err(failure)?;
         let mut out = Text::new();
@@ -76,11 +76,11 @@ impl Args {
     }
 }
 
-fn exit(outcome: &Outcome) -> Exit {
+fn exit(outcome: &MessageOutcome) -> Exit {
     match outcome {
-        Outcome::Arrives => Exit::Done,
-        Outcome::Partly { .. } | Outcome::Lost { .. } | Outcome::NotMapped => Exit::Pending,
-        Outcome::Unknown { .. } => Exit::Unconfirmed,
+        MessageOutcome::Arrives => Exit::Done,
+        MessageOutcome::Partly { .. } | MessageOutcome::Lost { .. } | MessageOutcome::NotMapped => Exit::Pending,
+        MessageOutcome::Unknown { .. } => Exit::Unconfirmed,
     }
 }
 
@@ -125,34 +125,36 @@ fn explained_text(explained: &Explained) -> Text {
         None => {}
     }
     match outcome {
-        Outcome::Arrives => put!(out, "{}", "It arrives.".green()),
-        Outcome::Partly { why, next } => {
+        MessageOutcome::Arrives => put!(out, "{}", "It arrives.".green()),
+        MessageOutcome::Partly { why, next } => {
             put!(out, "{} {why}.", "It arrives, but not everywhere:".yellow());
             put!(out, "next: {next}");
         }
-        Outcome::Lost { why, next } => {
+        MessageOutcome::Lost { why, next } => {
             put!(out, "{} {why}.", "It does not arrive:".red());
             put!(out, "next: {next}");
         }
-        Outcome::Unknown { why } => put!(out, "{} {why}.", "It is not known whether it arrives everywhere:".yellow()),
-        Outcome::NotMapped => put!(out, "Only its subscribers receive it."),
+        MessageOutcome::Unknown { why } => {
+            put!(out, "{} {why}.", "It is not known whether it arrives everywhere:".yellow())
+        }
+        MessageOutcome::NotMapped => put!(out, "Only its subscribers receive it."),
     }
     out
 }
 
-fn step_text(step: &Step) -> (&'static str, String) {
+fn step_text(step: &TraceStep) -> (&'static str, String) {
     let of = |region: &Option<String>| region.as_ref().map(|region| format!(" in {region}")).unwrap_or_default();
     match step {
-        Step::Mapped { account: _, source, subject } => ("mapped", format!("{source} makes it {subject}")),
-        Step::Refused { account: _, subject } => ("refused", format!("the user may not publish on {subject}")),
-        Step::Crosses { from, to, by, subject } => {
+        TraceStep::Mapped { account: _, source, subject } => ("mapped", format!("{source} makes it {subject}")),
+        TraceStep::Refused { account: _, subject } => ("refused", format!("the user may not publish on {subject}")),
+        TraceStep::Crosses { from, to, by, subject } => {
             ("crosses", format!("from account {from} to {to} by the import of a {}, as {subject}", by.as_str()))
         }
-        Step::Stored { account, stream, region, subject, problem } => {
+        TraceStep::Stored { account, stream, region, subject, problem } => {
             let problem = problem.as_ref().map(|problem| format!(": not at the moment, {problem}")).unwrap_or_default();
             ("stored", format!("by stream {stream} of {account}{}, as {subject}{problem}", of(region)))
         }
-        Step::Copied { from: _, account, stream, region, subject: _, lag, problem } => {
+        TraceStep::Copied { from: _, account, stream, region, subject: _, lag, problem } => {
             let how = match (problem, lag) {
                 (Some(problem), _) => format!(": {problem}"),
                 (None, None) => String::new(),
@@ -161,7 +163,7 @@ fn step_text(step: &Step) -> (&'static str, String) {
             };
             ("copied", format!("by stream {stream} of {account}{}{how}", of(region)))
         }
-        Step::Asked { account, request, stream, consumer } => {
+        TraceStep::Asked { account, request, stream, consumer } => {
             let about = match (stream, consumer) {
                 (Some(stream), Some(consumer)) => {
                     format!(" of consumer {consumer}, if there is one, of stream {stream}")
@@ -171,6 +173,6 @@ fn step_text(step: &Step) -> (&'static str, String) {
             };
             ("taken", format!("by JetStream of {account}: {request}{about}"))
         }
-        Step::Answered { account, subject } => ("answered", format!("by {account}, heard on {subject}")),
+        TraceStep::Answered { account, subject } => ("answered", format!("by {account}, heard on {subject}")),
     }
 }

@@ -8,7 +8,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 use crate::ops::record::{Entry, FindError, HistoryError, Read, find, list};
 use crate::plan::claims_diff;
-use crate::plan::record::{Content, Outcome, Progress, RecordError, Recorded};
+use crate::plan::record::{Outcome, PushProgress, RecordContent, RecordError, Recorded};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -93,7 +93,7 @@ pub(super) fn failure(error: &HistoryError) -> Failure {
     }
 }
 
-fn outcome(content: &Content) -> &'static str {
+fn outcome(content: &RecordContent) -> &'static str {
     match content.outcome {
         Outcome::Begun => "not ended",
         Outcome::Confirmed => "confirmed",
@@ -102,12 +102,12 @@ fn outcome(content: &Content) -> &'static str {
     }
 }
 
-fn pushed(content: &Content) -> (usize, usize) {
+fn pushed(content: &RecordContent) -> (usize, usize) {
     let tokens = content.attempts.iter().flat_map(|attempt| &attempt.tokens);
-    (content.sent().filter(|token| token.progress == Progress::Pushed).count(), tokens.count())
+    (content.sent().filter(|token| token.progress == PushProgress::Pushed).count(), tokens.count())
 }
 
-fn accounts(content: &Content) -> Vec<&str> {
+fn accounts(content: &RecordContent) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for token in content.attempts.iter().flat_map(|attempt| &attempt.tokens) {
         if !names.contains(&token.account.as_str()) {
@@ -153,7 +153,7 @@ fn overview(folder: &Path, all: &[Read]) -> (Text, Value) {
     (out, json!({ "folder": folder, "records": records }))
 }
 
-fn summary(name: &str, content: &Content) -> Value {
+fn summary(name: &str, content: &RecordContent) -> Value {
     let (confirmed, asked) = content.confirmations();
     let (pushed, tokens) = pushed(content);
     json!({
@@ -201,9 +201,9 @@ fn shown(entry: &Entry, all: bool) -> (Text, Value) {
         for token in &tokens {
             let confirmed = token.servers.iter().filter(|on| on.confirmed).count();
             let progress = match token.progress {
-                Progress::Signed => "not pushed".to_owned(),
-                Progress::Sending => "perhaps pushed".to_owned(),
-                Progress::Pushed => format!("{confirmed} of {} servers confirmed", token.servers.len()),
+                PushProgress::Signed => "not pushed".to_owned(),
+                PushProgress::Sending => "perhaps pushed".to_owned(),
+                PushProgress::Pushed => format!("{confirmed} of {} servers confirmed", token.servers.len()),
             };
             put!(out, "  {}: {progress}", stage(token));
             for on in token.servers.iter().filter(|on| !on.confirmed) {
@@ -247,7 +247,7 @@ fn stage(token: &Recorded) -> String {
     serde_json::to_value(token.stage).ok().and_then(|stage| Some(stage.as_str()?.replace('_', " "))).unwrap_or_default()
 }
 
-fn by_account(content: &Content) -> Vec<(&PublicKey, Vec<&Recorded>)> {
+fn by_account(content: &RecordContent) -> Vec<(&PublicKey, Vec<&Recorded>)> {
     let mut accounts: Vec<(&PublicKey, Vec<&Recorded>)> = Vec::new();
     for token in content.attempts.iter().flat_map(|attempt| &attempt.tokens) {
         match accounts.iter_mut().find(|(id, _)| **id == token.id) {

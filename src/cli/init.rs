@@ -4,7 +4,7 @@ use super::shell::quoted;
 use super::text::{Text, put};
 use super::{Exit, Failure, Shell};
 use crate::engine::session::ReadError;
-use crate::nats::{Access, ConnectError, ConnectOptions, connect, context_servers};
+use crate::nats::{ConnectError, ConnectOptions, LoginMethod, connect, context_servers};
 use crate::nsc::{StoreError, keystore, survey};
 use crate::observed::RequestError;
 use crate::ops::init::running::{Running, running};
@@ -114,7 +114,7 @@ async fn asked(context: &str, shell: &Shell) -> Result<Running, Failure> {
         Failure::new(exit, error.code(), format!("{place}: {error}")).next(next)
     };
     let servers = context_servers(context).map_err(unreached)?;
-    let access = Access::Context(context.to_owned());
+    let access = LoginMethod::Context(context.to_owned());
     let started = Instant::now();
     let options = ConnectOptions::new(&servers.urls, servers.tls.as_ref(), &access, shell.timeout);
     let connection = connect(options).await.map_err(unreached)?;

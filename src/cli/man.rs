@@ -2,7 +2,7 @@
 
 use super::text::{put, text};
 use super::{Exit, Failure, Shell};
-use crate::files::{self, Access};
+use crate::files::{self, FileAccess};
 use clap_mangen::Man;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Args {
             let file = format!("{name}.1");
             let path = folder.join(&file);
             let page = page(command).map_err(|error| failed(&path, error))?;
-            files::replace(&path, Access::Usual, &[page.as_bytes()]).map_err(|error| failed(&path, error))?;
+            files::replace(&path, FileAccess::Usual, &[page.as_bytes()]).map_err(|error| failed(&path, error))?;
             files.push(file);
         }
         let mut text = text!("{} pages in {}", files.len(), folder.display());

@@ -77,7 +77,17 @@ fn has_instead(pushed: &Pushed) -> Vec<String> {
 /// Returns a text about what the run did, and the servers that confirmed it.
 pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
     let Applied {
-        provisioned, pushed, problems, unread, skipped, kept, planned_again, merged, preload, behind, ..
+        provisioned,
+        pushed,
+        problems,
+        unread,
+        skipped,
+        kept,
+        planned_again,
+        merged,
+        preload,
+        not_reloaded,
+        ..
     } = applied;
     let mut out = Text::new();
     if *planned_again > 0 {
@@ -122,7 +132,7 @@ pub(super) fn done(applied: &Applied, deployment: &Deployment) -> Text {
             );
         }
     }
-    for server in behind {
+    for server in not_reloaded {
         put!(out, "{} ({}): {}", server.server, server.cluster, server.verdict);
     }
     let problems: Vec<&Finding> =
@@ -218,7 +228,7 @@ pub(super) fn failure(error: ApplyError, report: &Applied) -> Failure {
             "Run the same command again: it starts from the new token. If another tool pushes all the time, stop it first; \
              `status` shows who holds the lease of an account.",
         ),
-        ApplyError::TakesAwayMore(_) => Failure::failed("changed-meanwhile", message)
+        ApplyError::RemovesMore(_) => Failure::failed("changed-meanwhile", message)
             .next("Run it again, and read the plan: it starts from what is there now."),
         ApplyError::Stale(moved) => stale(moved),
         ApplyError::Lease(LeaseError::Held { note, .. }) => Failure::failed("lease-held", message)

@@ -6,7 +6,7 @@ use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, plan_markdown, plan_view, planfile, trust};
 use crate::engine::Deadline;
 use crate::engine::planned::{Planned, without_keys};
-use crate::engine::session::{Given, Hearing};
+use crate::engine::session::{Subscription, VerbInputs};
 use crate::engine::signed_plan;
 use crate::model::units::format_duration;
 use crate::nats::{DefinitionConnector, Purpose};
@@ -66,9 +66,9 @@ impl Args {
         let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder()).knowing(&trust);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
-        let given = Given { definition, keys: &keys, trust: &trust };
+        let inputs = VerbInputs { definition, keys: &keys, trust: &trust };
         let (session, planned) =
-            ops::plan::plan(given, &connector, &options, Hearing::Off, deadline, &progress).await?;
+            ops::plan::plan(inputs, &connector, &options, Subscription::Off, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         shell.findings(&plan.findings);
@@ -97,7 +97,7 @@ impl Args {
         shell.result(text, &document);
         Ok(match (plan.is_refused(), plan.is_empty()) {
             (true, _) => Exit::Failed,
-            (false, true) if planned.behind.is_empty() && !plan.waits_for_reload() => Exit::Done,
+            (false, true) if planned.stale_nsc_copies.is_empty() && !plan.waits_for_reload() => Exit::Done,
             (false, _) => Exit::Pending,
         })
     }
@@ -143,12 +143,12 @@ fn written(plan: &Plan, out: &Path, shell: &Shell) -> Text {
 
 /// Returns the last lines: what `apply` would do, and its command.
 fn outlook(planned: &Planned<'_>, options: &Options, shell: &Shell) -> Text {
-    let Planned { plan, behind, .. } = planned;
+    let Planned { plan, stale_nsc_copies, .. } = planned;
     if plan.is_refused() {
         return "`apply` would refuse: see the errors above. Nothing was changed.".into();
     }
     let (apply, flags) = (shell.command("apply"), flags(options));
-    if plan.is_empty() && !behind.is_empty() {
+    if plan.is_empty() && !stale_nsc_copies.is_empty() {
         let mut out = Text::from("The servers are in sync; the nsc store is behind.");
         put!(out, "next: Run `{apply}{flags}`.");
         return out;

@@ -6,7 +6,7 @@ use crate::engine::error::ApplyError;
 use crate::engine::report::Applied;
 use crate::ops::load::Loaded;
 use crate::ops::planfile::{self, FileError, SignFileError};
-use crate::plan::file::{Content, File, PlanFile, PlanFileError};
+use crate::plan::file::{File, PlanContent, PlanFile, PlanFileError};
 use std::path::{Path, PathBuf};
 
 /// Reads a plan file with its definition, as if the definition had been loaded from its own files.
@@ -26,7 +26,7 @@ pub(super) fn files(loaded: &Loaded) -> Vec<File> {
 }
 
 /// Refuses a plan that no longer matches the deployment.
-pub(super) fn still_holds(file: &Content, now: &Content) -> Result<(), Failure> {
+pub(super) fn still_holds(file: &PlanContent, now: &PlanContent) -> Result<(), Failure> {
     let moved = file.moved(now);
     if moved.is_empty() { Ok(()) } else { Err(stale(moved)) }
 }
@@ -62,8 +62,9 @@ pub(super) fn failure(error: FileError) -> Failure {
 pub(super) fn unsigned(error: SignFileError) -> Failure {
     let message = error.to_string();
     match error {
-        SignFileError::Signed(_) => Failure::usage("signed-already", message)
-            .next("Apply it as it is, or sign the file that `plan --out` wrote."),
+        SignFileError::Signed(_) => {
+            Failure::usage("signed-already", message).next("Apply it is, or sign the file that `plan --out` wrote.")
+        }
         SignFileError::Inconsistent(_) => Failure::usage("plan-file-inconsistent", message)
             .next("Do not sign it. Make the plan again, and find out who made this file."),
         SignFileError::Untrusted { ref issuer, ref anchor, .. } => {

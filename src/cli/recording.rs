@@ -10,11 +10,11 @@ use crate::engine::report::Applied;
 use crate::engine::session::Session;
 use crate::model::finding::Severity;
 use crate::observed::Deployment;
-use crate::observed::link::Link;
+use crate::observed::connection::Connection;
 use crate::ops::record::{HISTORY, Recorder};
 use crate::plan::Plan;
 use crate::plan::file::File;
-use crate::plan::record::{Content, Outcome};
+use crate::plan::record::{Outcome, RecordContent};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl HistoryArgs {
 
     /// Makes the session record its pushes. If the plan has pushes and no record can be written, fails before any
     /// change. A plan with only stream changes may gain pushes later, when it is made again or a lost key is replaced.
-    pub(super) fn record<L: Link>(
+    pub(super) fn record<L: Connection>(
         &self,
         base: &Path,
         session: &mut Session<'_, L>,
@@ -56,7 +56,7 @@ impl HistoryArgs {
     ) -> Result<Written, Failure> {
         let Some(folder) = self.folder(base).filter(|_| !plan.is_empty()) else { return Ok(Written(None)) };
         let text = plan_view::text(session.definition, plan, &session.deployment, true);
-        let content = Content {
+        let content = RecordContent {
             tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
             verb: recording.verb.to_owned(),
             who: who(),

@@ -2,7 +2,7 @@
 
 use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell};
-use crate::files::{self, Access};
+use crate::files::{self, FileAccess};
 use crate::ops::render::{self, Document};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ fn write(folder: &Path, documents: &[Document], format: Format) -> Result<Vec<St
             Format::Json => (format!("{name}.json"), format!("{json:#}\n")),
         };
         let path = folder.join(&file);
-        files::replace(&path, Access::Usual, &[text.as_bytes()]).map_err(|error| failed(&path, error))?;
+        files::replace(&path, FileAccess::Usual, &[text.as_bytes()]).map_err(|error| failed(&path, error))?;
         files.push(file);
     }
     Ok(files)

@@ -1,6 +1,8 @@
 //! `rollback`: undoes pushes, and returns to the state after an earlier one.
 
-use super::deployment::{LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_heard};
+use super::deployment::{
+    LeaseArgs, OperatorArgs, agree, agree_again, holder, interrupted, options, with_unused_pushes,
+};
 use super::history;
 use super::outcome::{document, done, exit, no_signer, refused, stopped, to_reload};
 use super::recording::{HistoryArgs, Recording};
@@ -10,11 +12,11 @@ use super::{Exit, Failure, Format, Shell, nsc, planfile, trust};
 use crate::definition::Definition;
 use crate::engine::Deadline;
 use crate::engine::run::{self, Run, Signers, execute};
-use crate::engine::session::{Given, Hearing};
+use crate::engine::session::{Subscription, VerbInputs};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::record::{Read, list};
-use crate::ops::rollback::Back;
+use crate::ops::rollback::RollbackPlanner;
 use crate::plan::Options;
 use crate::plan::rollback::{Effects, Named, Undo, Unused};
 use crate::sign::Signer;
@@ -91,9 +93,9 @@ impl Args {
         let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder).knowing(&trust);
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
-        let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+        let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
         let (mut session, mut planned, effects) =
-            ops::rollback::plan_rollback(given, &connector, &undo, Hearing::On, deadline, &progress).await?;
+            ops::rollback::plan_rollback(inputs, &connector, &undo, Subscription::On, deadline, &progress).await?;
         drop(progress);
         let plan = &planned.plan;
         if plan.is_refused() {
@@ -138,7 +140,7 @@ impl Args {
                 signers: Signers { operator: signer, keys: &mut keys, signed: None },
                 holder: holder("rollback"),
                 patience: self.lease.lease_timeout,
-                planner: Back(&undo),
+                planner: RollbackPlanner(&undo),
                 agree: &|merged| agree_again(shell, &progress, merged, self.yes),
                 stop: Box::pin(interrupted()),
             },
@@ -150,8 +152,8 @@ impl Args {
         // Keep the seed in memory no longer than needed.
         drop(operator);
         written.finish(shell, &result, &session.deployment);
-        let applied = result.map_err(|error| with_heard(stopped(error), &session))?;
-        shell.findings(&applied.heard);
+        let applied = result.map_err(|error| with_unused_pushes(stopped(error), &session))?;
+        shell.findings(&applied.unused_pushes);
         let exit = exit(&applied, &session.deployment);
         let mut text = done(&applied, &session.deployment);
         put!(text, "Undone: {}.", some(&undone));

@@ -223,13 +223,13 @@ impl Shell {
     }
 
     /// Starts a progress display on standard error: a bar on a terminal, otherwise plain lines.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> StepProgress {
         let bar = (self.format == Format::Human && output::talks_to_person()).then(|| {
             let bar = ProgressBar::with_draw_target(None, output::bar());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Progress { bar, last: std::sync::Mutex::new(String::new()) }
+        StepProgress { bar, last: std::sync::Mutex::new(String::new()) }
     }
 
     /// Asks the user for confirmation on a terminal. Without a terminal, the answer is `otherwise`.
@@ -267,12 +267,12 @@ impl Shell {
 
 /// Progress of a verb, shown on standard error.
 #[derive(Debug)]
-pub struct Progress {
+pub struct StepProgress {
     bar: Option<ProgressBar>,
     last: std::sync::Mutex<String>,
 }
 
-impl Progress {
+impl StepProgress {
     /// Shows `done` of `total` parts of a `step`; a total of 0 means a step without a count.
     pub fn update(&self, step: &str, done: usize, total: usize) {
         match &self.bar {
@@ -293,7 +293,7 @@ impl Progress {
     }
 }
 
-impl Progress {
+impl StepProgress {
     /// Runs `print` while the display is hidden.
     pub(super) fn suspend(&self, print: impl FnOnce()) {
         match &self.bar {
@@ -310,7 +310,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for StepProgress {
     fn drop(&mut self) {
         self.clear();
     }
@@ -337,7 +337,7 @@ mod tests {
     fn a_bar_shows_no_secret_and_obeys_nothing() {
         let seed = crate::sign::Seed::generate(crate::model::nkey::KeyKind::Account).unwrap().reveal();
         let bar = ProgressBar::hidden();
-        let progress = Progress { bar: Some(bar.clone()), last: std::sync::Mutex::default() };
+        let progress = StepProgress { bar: Some(bar.clone()), last: std::sync::Mutex::default() };
         progress.update(&format!("waiting for {}\u{1b}[2J, nats://u:hunter22@h", seed.as_str()), 0, 0);
         assert_eq!(bar.message(), r"waiting for (a seed, not shown)\u{1b}[2J, nats://(a password, not shown)@h");
     }

@@ -5,7 +5,7 @@ use super::text::{Text, put, text};
 use super::{Exit, Failure, Format, Shell, outcome, planfile, trust};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::ops::planfile::{self as file, review};
-use crate::plan::file::Content;
+use crate::plan::file::PlanContent;
 use crate::sign::patience::Patience;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ impl Args {
         let mut text = text!("Signed {tokens} tokens with {key}: {out}");
         put!(text, "next: Run `{} {out}`.", shell.command("apply"));
         let accounts = plan_accounts(&signed.content, &diffs);
-        let Content { tool, created, who, .. } = &signed.content;
+        let PlanContent { tool, created, who, .. } = &signed.content;
         let document = json!({
             "operator": key,
             "tokens": tokens,
@@ -85,7 +85,7 @@ impl Args {
 }
 
 /// Refuses to sign changes that the user cannot see in full.
-fn seen_in_full(content: &Content, changes: &[Vec<String>]) -> Result<(), Failure> {
+fn seen_in_full(content: &PlanContent, changes: &[Vec<String>]) -> Result<(), Failure> {
     let lines = review::not_in_full(content, changes);
     if lines.is_empty() {
         return Ok(());
@@ -102,7 +102,7 @@ fn operator_key(text: &str) -> Result<PublicKey, String> {
     PublicKey::parse_kind(text, KeyKind::Operator).map_err(|error| format!("the key {error}"))
 }
 
-fn view(content: &Content, changes: &[Vec<String>]) -> Text {
+fn view(content: &PlanContent, changes: &[Vec<String>]) -> Text {
     let who = content.who.as_ref().map_or_else(|| "it does not say for whom".to_owned(), |who| format!("run by {who}"));
     let mut out = text!("Planned by {} at {}, {who}; in the planner's words:", content.tool, content.created);
     for line in &content.text {
@@ -132,7 +132,7 @@ fn view(content: &Content, changes: &[Vec<String>]) -> Text {
     out
 }
 
-fn plan_accounts(content: &Content, diffs: &[Vec<String>]) -> Vec<Value> {
+fn plan_accounts(content: &PlanContent, diffs: &[Vec<String>]) -> Vec<Value> {
     let accounts = content.accounts.iter().zip(diffs);
     let document = accounts.map(|(account, lines)| {
         json!({

@@ -7,7 +7,7 @@ use super::verify::worst_first;
 use super::{Exit, Failure, Format, Shell, output, trust};
 use crate::definition::Definition;
 use crate::desired::lease::Note;
-use crate::engine::session::Given;
+use crate::engine::session::VerbInputs;
 use crate::engine::{Deadline, Silent};
 use crate::model::shown::shown;
 use crate::model::units::format_size;
@@ -17,7 +17,7 @@ use crate::ops;
 use crate::ops::load::Loaded;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::sign::keyring::Keyring;
-use crate::verify::status::{Seen, SourceStatus, StreamStatus};
+use crate::verify::status::{SourceStatus, StreamAnswer, StreamStatus};
 use crate::verify::streams::Verdict;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -75,8 +75,8 @@ async fn look(shell: &Shell, loaded: &Loaded, keys: &Keyring) -> Result<(Verifie
     let definition = &loaded.definition;
     let trust = trust::of_definition(loaded, keys, None);
     let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
-    let given = Given { definition, keys, trust: &trust };
-    Ok(ops::verify::verify(given, &connector, Deadline::after(shell.timeout), &Silent).await?)
+    let inputs = VerbInputs { definition, keys, trust: &trust };
+    Ok(ops::verify::verify(inputs, &connector, Deadline::after(shell.timeout), &Silent).await?)
 }
 
 fn text(definition: &Definition, verified: &Verified, deployment: &Deployment) -> Text {
@@ -161,9 +161,9 @@ fn row(stream: &StreamStatus) -> [String; 7] {
             .map(|cell| shown(cell).into_owned())
     };
     match seen {
-        Seen::Missing => return cells("-".to_owned(), "-".to_owned(), "missing".to_owned(), String::new()),
-        Seen::Unknown => return cells("?".to_owned(), "?".to_owned(), "no answer".to_owned(), String::new()),
-        Seen::Here => {}
+        StreamAnswer::Missing => return cells("-".to_owned(), "-".to_owned(), "missing".to_owned(), String::new()),
+        StreamAnswer::Unknown => return cells("?".to_owned(), "?".to_owned(), "no answer".to_owned(), String::new()),
+        StreamAnswer::Here => {}
     }
     let all = cluster.replicas.len() + usize::from(cluster.leader.is_some());
     let good = cluster.replicas.iter().filter(|replica| replica.current && !replica.is_away()).count()
@@ -195,7 +195,7 @@ fn who_is_behind(verified: &Verified) -> String {
     let mut behind: Vec<String> = Vec::new();
     let mut unseen = 0;
     for stream in streams {
-        unseen += usize::from(stream.seen != Seen::Here);
+        unseen += usize::from(stream.seen != StreamAnswer::Here);
         for source in &stream.sources {
             let SourceStatus { origin, region, lag, error, anew, .. } = source;
             let from = if region.is_empty() { origin } else { region };

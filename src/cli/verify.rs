@@ -4,13 +4,13 @@ use super::finding::finding_text;
 use super::shell::{parse_timeout, some};
 use super::text::{Paint as _, Painted, RED, Text, YELLOW, put};
 use super::{Exit, Failure, Shell, plan_view, trust};
-use crate::engine::session::Given;
+use crate::engine::session::VerbInputs;
 use crate::model::finding::{Finding, Severity, bounded};
 use crate::nats::{DefinitionConnector, Purpose};
 use crate::ops;
 use crate::ops::verify::{Verified, VerifiedAccount};
 use crate::plan::{Action, ClaimChange};
-use crate::verify::streams::{Problem, Verdict};
+use crate::verify::streams::{StreamProblem, Verdict};
 use std::time::Duration;
 
 /// Compare every server, stream and source with the definition; changes nothing
@@ -35,10 +35,10 @@ impl Args {
         let keys = &shell.keyring(&loaded.base)?;
         let trust = trust::of_definition(&loaded, keys, None);
         let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
-        let given = Given { definition, keys, trust: &trust };
+        let inputs = VerbInputs { definition, keys, trust: &trust };
         let progress = shell.progress();
         let wait = self.wait.unwrap_or_default();
-        let verified = ops::verify::verify_until(given, &connector, shell.timeout, wait, self.max_lag, &progress);
+        let verified = ops::verify::verify_until(inputs, &connector, shell.timeout, wait, self.max_lag, &progress);
         let (verified, _) = verified.await?;
         drop(progress);
         shell.result(text(&verified, shell), &verified);
@@ -143,7 +143,7 @@ fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all:
     }
     let good = streams.iter().filter(|checked| checked.verdict == Verdict::Ok).count();
     put!(out, "  streams   {good} of {} streams and consumers as defined", streams.len());
-    let mut problems: Vec<&Problem> = streams.iter().flat_map(|checked| &checked.problems).collect();
+    let mut problems: Vec<&StreamProblem> = streams.iter().flat_map(|checked| &checked.problems).collect();
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.verdict));
     problem_lines(out, &format!("account {name}, "), &problems, all);
 }
@@ -152,7 +152,7 @@ fn account_text(out: &mut Text, account: &VerifiedAccount, expected: usize, all:
 const ALIKE: usize = 3;
 
 /// Adds the problems in order, and each next step once.
-fn problem_lines(out: &mut Text, account: &str, problems: &[&Problem], all: bool) {
+fn problem_lines(out: &mut Text, account: &str, problems: &[&StreamProblem], all: bool) {
     let mut kinds: Vec<((Verdict, &str), Vec<&Finding>)> = Vec::new();
     for problem in problems {
         let kind = (problem.verdict, problem.finding.code);
@@ -209,9 +209,9 @@ fn mark(unknown: bool) -> Painted<&'static str> {
 mod tests {
     use super::*;
 
-    fn problem(verdict: Verdict, code: &'static str, stream: &str) -> Problem {
+    fn problem(verdict: Verdict, code: &'static str, stream: &str) -> StreamProblem {
         let place = format!("account APP, stream {stream}");
-        Problem { verdict, finding: Finding::warning(code, place, "is so", format!("Fix {code}.")) }
+        StreamProblem { verdict, finding: Finding::warning(code, place, "is so", format!("Fix {code}.")) }
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         let mut problems = vec![problem(Verdict::Wrong, "missing", "x")];
         problems.extend(names.map(|name| problem(Verdict::CantTell, "unknown", name)));
         problems[1].finding.message.push_str(" for 9 s");
-        let lines = |problems: &[Problem], all| {
+        let lines = |problems: &[StreamProblem], all| {
             let mut out = Text::new();
             problem_lines(&mut out, "account APP, ", &problems.iter().collect::<Vec<_>>(), all);
             out.plain().to_owned()

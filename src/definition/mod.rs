@@ -24,8 +24,8 @@ mod yaml;
 
 pub(crate) use check::server_url;
 pub use parse::parse;
-pub use parsed::{Definition, Resolver};
-pub use problem::{Position, Problems, Report};
+pub use parsed::{Definition, ResolverConfig};
+pub use problem::{DefinitionReport, Position, Problems};
 pub use reference::reference;
 pub use schema::json_schema;
 pub use size::{MAX_SIZE, check_size};

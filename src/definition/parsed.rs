@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// The way the servers keep account tokens (nats-server `resolver`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Resolver {
+pub enum ResolverConfig {
     /// The NATS resolver, `full` or `cache`.
     Nats,
     /// An HTTP account server, with the URL below which it has each account's token. The URL ends with a slash.
@@ -20,7 +20,7 @@ pub enum Resolver {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// The resolver that keeps account tokens.
-    pub resolver: Resolver,
+    pub resolver: ResolverConfig,
     /// Access to the system account.
     pub system: Access,
     /// TLS towards all servers, unless a region has its own.

@@ -111,7 +111,7 @@ impl fmt::Display for Position {
 
 /// One problem of a definition, for scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct DefinitionReport {
     /// Stable kebab-case name (`unknown-key`).
     pub code: &'static str,
     /// The location of the problem.
@@ -186,8 +186,8 @@ impl Problems {
     }
 
     /// The first problems, for scripts.
-    pub fn reports(&self) -> Vec<Report> {
-        let report = |problem: &Problem| Report {
+    pub fn reports(&self) -> Vec<DefinitionReport> {
+        let report = |problem: &Problem| DefinitionReport {
             code: problem.code,
             position: self.position(problem.place),
             message: problem.message.clone(),

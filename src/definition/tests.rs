@@ -43,7 +43,7 @@ fn parsed(text: &str) -> Result<Definition, Problems> {
 
 /// Asserts that there is exactly one problem, with this code and location, and these words in its message.
 #[track_caller]
-fn refuses(text: &str, code: &str, words: &str, at: &str) -> Report {
+fn refuses(text: &str, code: &str, words: &str, at: &str) -> DefinitionReport {
     let problems = parsed(text).expect_err("accepted");
     let reports = problems.reports();
     assert_eq!(reports.len(), 1, "{problems}");
@@ -236,10 +236,10 @@ fn resolvers() {
     let text = with_stream("subjects: [foo.>]");
     let resolver = |keys: &str| format!("{text}resolver: {{ {keys} }}\n");
     let parsed_resolver = |keys: &str| parsed(&resolver(keys)).unwrap().resolver;
-    assert_eq!(parsed(&text).unwrap().resolver, Resolver::Nats);
-    assert_eq!(parsed_resolver("type: nats"), Resolver::Nats);
-    assert_eq!(parsed_resolver("type: memory, preload: p.conf"), Resolver::Memory("base/p.conf".into()));
-    let url = Resolver::Url("https://a:1/jwt/v1/accounts/".to_owned());
+    assert_eq!(parsed(&text).unwrap().resolver, ResolverConfig::Nats);
+    assert_eq!(parsed_resolver("type: nats"), ResolverConfig::Nats);
+    assert_eq!(parsed_resolver("type: memory, preload: p.conf"), ResolverConfig::Memory("base/p.conf".into()));
+    let url = ResolverConfig::Url("https://a:1/jwt/v1/accounts/".to_owned());
     for written in ["https://a:1/jwt/v1/accounts", "https://a:1/jwt/v1/accounts/"] {
         assert_eq!(parsed_resolver(&format!("type: url, url: \"{written}\"")), url);
     }

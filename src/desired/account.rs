@@ -1,7 +1,7 @@
 //! The desired state of one account.
 
 use super::consumer::DesiredConsumer;
-use super::regional::Seat;
+use super::regional::AccountRole;
 use super::stream::DesiredStream;
 use crate::model::claims::{ExportSpec, ImportSpec, Permissions};
 use crate::model::mapping::MappingSet;
@@ -15,7 +15,7 @@ pub struct DesiredAccount<'a> {
     /// The account of the definition that this account is, or that it serves.
     pub account: &'a Account,
     /// The role of this account: the application's, or a region's.
-    pub seat: Seat<'a>,
+    pub account_role: AccountRole<'a>,
     /// The account's name: `APP`, or `APP-west` for a regional account.
     pub name: String,
     /// The public key. It is a placeholder if the regional account does not exist yet.
@@ -37,6 +37,7 @@ pub struct DesiredAccount<'a> {
 impl DesiredAccount<'_> {
     /// Returns `true` if this is a regional account that the tool makes, and not one that the definition names.
     pub fn is_made_here(&self) -> bool {
-        self.seat != Seat::Application && matches!(self.account.regional_accounts, RegionalAccounts::Named(_))
+        self.account_role != AccountRole::Application
+            && matches!(self.account.regional_accounts, RegionalAccounts::Named(_))
     }
 }

@@ -2,9 +2,9 @@
 
 use super::checks::{check_built, check_names, check_write_subjects};
 use super::permissions::{self, ApplicationPermissions, Line};
-use super::recipes::Recipe;
-use super::regional::{self, Seat};
-use super::{DesiredAccount, DesiredError, DesiredStream, Options, consumer, exports_imports, mappings};
+use super::recipes::StreamTemplate;
+use super::regional::{self, AccountRole};
+use super::{DesiredAccount, DesiredError, DesiredOptions, DesiredStream, consumer, exports_imports, mappings};
 use crate::definition::Definition;
 use crate::model::claims::{Permission, Permissions};
 use crate::model::mapping::MappingSet;
@@ -17,7 +17,7 @@ use crate::model::virtual_stream::{Account, Layout, Role};
 /// # Errors
 /// [`DesiredError`]
 pub fn desired(definition: &Definition) -> Result<Vec<DesiredAccount<'_>>, DesiredError> {
-    desired_with(definition, &Options::default())
+    desired_with(definition, &DesiredOptions::default())
 }
 
 /// Returns everything that the definition's accounts must have. Each account of the definition is followed by its
@@ -27,7 +27,7 @@ pub fn desired(definition: &Definition) -> Result<Vec<DesiredAccount<'_>>, Desir
 /// [`DesiredError`]
 pub fn desired_with<'a>(
     definition: &'a Definition,
-    options: &Options,
+    options: &DesiredOptions,
 ) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
     let mut all = Vec::with_capacity(definition.accounts.len());
     for account in &definition.accounts {
@@ -43,12 +43,12 @@ pub fn desired_with<'a>(
 pub fn accounts<'a>(
     topology: &'a Topology,
     account: &'a Account,
-    options: &Options,
+    options: &DesiredOptions,
 ) -> Result<Vec<DesiredAccount<'a>>, DesiredError> {
     check_built(account)?;
     let mut application = DesiredAccount {
         account,
-        seat: Seat::Application,
+        account_role: AccountRole::Application,
         name: account.name.clone(),
         id: account.id.clone(),
         mappings: MappingSet::new(mappings::of_account(topology, account)?)
@@ -88,7 +88,7 @@ pub fn accounts<'a>(
                 .iter()
                 .map(|region| DesiredAccount {
                     account,
-                    seat: Seat::Regional(region),
+                    account_role: AccountRole::Regional(region),
                     name: regional::name(account, &region.name),
                     id: options.regional.get(account, &region.name),
                     mappings: MappingSet::default(),
@@ -99,15 +99,15 @@ pub fn accounts<'a>(
                     consumers: Vec::new(),
                 })
                 .collect();
-            let place = |name: &RegionName| topology.regions.iter().position(|region| region.name == *name);
+            let index_of = |name: &RegionName| topology.regions.iter().position(|region| region.name == *name);
             for read in reads {
-                if let Some(place) = place(read.region) {
-                    regional[place].streams.push(read);
+                if let Some(index) = index_of(read.region) {
+                    regional[index].streams.push(read);
                 }
             }
             for consumer in consumers {
-                if let Some(place) = place(&consumer.region) {
-                    regional[place].consumers.push(consumer);
+                if let Some(index) = index_of(&consumer.region) {
+                    regional[index].consumers.push(consumer);
                 }
             }
             Ok(std::iter::once(application).chain(regional).collect())
@@ -116,24 +116,24 @@ pub fn accounts<'a>(
 }
 
 /// Returns the write streams of each virtual stream, region by region, or its home stream.
-fn capturing<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
-    let all = recipes(topology, account, options);
-    all.filter_map(|recipe| Some(DesiredStream::new(recipe, recipe.stream.capturing_in(&recipe.region.name)?)))
+fn capturing<'a>(topology: &'a Topology, account: &'a Account, options: &DesiredOptions) -> Vec<DesiredStream<'a>> {
+    let all = templates(topology, account, options);
+    all.filter_map(|template| Some(DesiredStream::new(template, template.stream.capturing_in(&template.region.name)?)))
         .collect()
 }
 
 /// Returns the read streams of each virtual stream, region by region.
-fn reads<'a>(topology: &'a Topology, account: &'a Account, options: &Options) -> Vec<DesiredStream<'a>> {
-    recipes(topology, account, options).map(|recipe| DesiredStream::new(recipe, Role::Read)).collect()
+fn reads<'a>(topology: &'a Topology, account: &'a Account, options: &DesiredOptions) -> Vec<DesiredStream<'a>> {
+    templates(topology, account, options).map(|template| DesiredStream::new(template, Role::Read)).collect()
 }
 
-fn recipes<'a>(
+fn templates<'a>(
     topology: &'a Topology,
     account: &'a Account,
-    options: &Options,
-) -> impl Iterator<Item = Recipe<'a>> + use<'a> {
+    options: &DesiredOptions,
+) -> impl Iterator<Item = StreamTemplate<'a>> + use<'a> {
     let oldest_server = options.oldest_server;
     account.virtual_streams.iter().flat_map(move |stream| {
-        topology.regions.iter().map(move |region| Recipe { topology, account, stream, region, oldest_server })
+        topology.regions.iter().map(move |region| StreamTemplate { topology, account, stream, region, oldest_server })
     })
 }

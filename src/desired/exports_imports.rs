@@ -5,11 +5,11 @@
 //! message. Each part is needed (measured, nats-server 2.10.26 – 2.15.1). `docs/concepts.md` explains how they work
 //! together.
 
-use super::regional::{JETSTREAM, RegionalIds, SOURCE_API};
-use crate::model::claims::{ExportSpec, ImportSpec, LinkKind};
+use super::regional::{JETSTREAM, ORIGIN_JS_API, RegionalIds};
+use crate::model::claims::{ExportKind, ExportSpec, ImportSpec};
 use crate::model::names::ClusterName;
 use crate::model::nkey::PublicKey;
-use crate::model::prefixes::{self, BACK, DELIVER, NEAR};
+use crate::model::prefixes::{self, DELIVER_PREFIX, OWN_JS_PREFIX, REGION_PREFIX};
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, Kind, MapRequest, VirtualStream};
 
@@ -38,7 +38,7 @@ const REQUESTS: [&str; 15] = [
 /// In regional accounts the subject is below `$JS`. In the application's account it is below `$VSH`, for home streams.
 pub fn opened(subject: &str) -> Option<(MapRequest, &str)> {
     let below = |prefix: &str| subject.strip_prefix(prefix)?.strip_prefix(".API.");
-    let operation = below(JETSTREAM).or_else(|| below(BACK))?;
+    let operation = below(JETSTREAM).or_else(|| below(OWN_JS_PREFIX))?;
     let of = |asked: MapRequest| Some((asked, operation.strip_prefix(asked.operation())?.strip_prefix('.')?));
     MapRequest::ALL.into_iter().find_map(of)
 }
@@ -86,12 +86,12 @@ fn deliveries(account: &Account) -> Vec<String> {
     inboxes.chain([format!("{JETSTREAM}.EVENT.>")]).collect()
 }
 
-fn export(subject: String, kind: LinkKind) -> ExportSpec {
-    let response_type = (kind == LinkKind::Service).then_some("Stream");
+fn export(subject: String, kind: ExportKind) -> ExportSpec {
+    let response_type = (kind == ExportKind::Service).then_some("Stream");
     ExportSpec { name: format!("vstream {subject}"), subject, kind, token_req: true, response_type }
 }
 
-fn import(account: &PublicKey, subject: String, local_subject: String, kind: LinkKind) -> ImportSpec {
+fn import(account: &PublicKey, subject: String, local_subject: String, kind: ExportKind) -> ImportSpec {
     let local_subject = if local_subject == subject { String::new() } else { local_subject };
     let shown = if local_subject.is_empty() { &subject } else { &local_subject };
     ImportSpec { name: format!("vstream {shown}"), account: account.clone(), subject, local_subject, kind }
@@ -103,12 +103,13 @@ fn import(account: &PublicKey, subject: String, local_subject: String, kind: Lin
 /// The account also exports requests about home streams to itself, and imports them under the prefixes of the clusters.
 pub(super) fn exports_of_application(account: &Account) -> Vec<ExportSpec> {
     let mut exports = vec![
-        export(format!("{NEAR}.>"), LinkKind::Stream),
-        export(format!("{BACK}.API.CONSUMER.>"), LinkKind::Service),
-        export(format!("{BACK}.FC.>"), LinkKind::Service),
-        export(format!("{DELIVER}.>"), LinkKind::Stream),
+        export(format!("{REGION_PREFIX}.>"), ExportKind::Stream),
+        export(format!("{OWN_JS_PREFIX}.API.CONSUMER.>"), ExportKind::Service),
+        export(format!("{OWN_JS_PREFIX}.FC.>"), ExportKind::Service),
+        export(format!("{DELIVER_PREFIX}.>"), ExportKind::Stream),
     ];
-    exports.extend(purges_at_home(account).map(|purge| export(format!("{BACK}.{purge}"), LinkKind::Service)));
+    exports
+        .extend(purges_at_home(account).map(|purge| export(format!("{OWN_JS_PREFIX}.{purge}"), ExportKind::Service)));
     exports
 }
 
@@ -121,23 +122,23 @@ pub(super) fn imports_of_application(topology: &Topology, account: &Account, ids
         for cluster in region.clusters() {
             let requests = requests(account).into_iter();
             imports.extend(requests.map(|subject| {
-                let local = near(cluster, &subject);
-                import(&id, subject, local, LinkKind::Service)
+                let local = region_subject(cluster, &subject);
+                import(&id, subject, local, ExportKind::Service)
             }));
             imports.extend(purges_at_home(account).map(|purge| {
-                let local = format!("{}.{purge}", prefixes::near(cluster));
-                import(&account.id, format!("{BACK}.{purge}"), local, LinkKind::Service)
+                let local = format!("{}.{purge}", prefixes::region_prefix(cluster));
+                import(&account.id, format!("{OWN_JS_PREFIX}.{purge}"), local, ExportKind::Service)
             }));
         }
-        imports.extend(deliveries(account).into_iter().map(|s| import(&id, s.clone(), s, LinkKind::Stream)));
+        imports.extend(deliveries(account).into_iter().map(|s| import(&id, s.clone(), s, ExportKind::Stream)));
     }
     imports
 }
 
 /// Returns the exports of a regional account to its application's account.
 pub(super) fn exports_of_region(account: &Account) -> Vec<ExportSpec> {
-    let services = requests(account).into_iter().map(|subject| export(subject, LinkKind::Service));
-    services.chain(deliveries(account).into_iter().map(|subject| export(subject, LinkKind::Stream))).collect()
+    let services = requests(account).into_iter().map(|subject| export(subject, ExportKind::Service));
+    services.chain(deliveries(account).into_iter().map(|subject| export(subject, ExportKind::Stream))).collect()
 }
 
 /// Returns the imports of a regional account from its application's account.
@@ -146,24 +147,24 @@ pub(super) fn imports_of_region(account: &Account, region: &Region) -> Vec<Impor
     let sent = |cluster| {
         SENT.iter().map(move |subject| {
             let subject = format!("{JETSTREAM}.{subject}");
-            from(near(cluster, &subject), subject, LinkKind::Stream)
+            from(region_subject(cluster, &subject), subject, ExportKind::Stream)
         })
     };
     let mut imports: Vec<ImportSpec> = region.clusters().flat_map(sent).collect();
-    let deliver = format!("{DELIVER}.{}.>", region.name);
+    let deliver = format!("{DELIVER_PREFIX}.{}.>", region.name);
     imports.extend([
-        from(format!("{BACK}.API.CONSUMER.>"), format!("{SOURCE_API}.CONSUMER.>"), LinkKind::Service),
+        from(format!("{OWN_JS_PREFIX}.API.CONSUMER.>"), format!("{ORIGIN_JS_API}.CONSUMER.>"), ExportKind::Service),
         // Messages contain `$JS.FC.…`. Under any other subject, sources stop after about 2 MB (measured).
-        from(format!("{BACK}.FC.>"), format!("{JETSTREAM}.FC.>"), LinkKind::Service),
-        from(deliver.clone(), deliver, LinkKind::Stream),
+        from(format!("{OWN_JS_PREFIX}.FC.>"), format!("{JETSTREAM}.FC.>"), ExportKind::Service),
+        from(deliver.clone(), deliver, ExportKind::Stream),
     ]);
     imports
 }
 
 /// Returns `$VS.west.API.INFO` for `$JS.API.INFO`.
-fn near(cluster: &ClusterName, subject: &str) -> String {
+fn region_subject(cluster: &ClusterName, subject: &str) -> String {
     let rest = subject.strip_prefix(JETSTREAM).unwrap_or(subject);
-    format!("{}{rest}", prefixes::near(cluster))
+    format!("{}{rest}", prefixes::region_prefix(cluster))
 }
 
 #[cfg(test)]

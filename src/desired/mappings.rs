@@ -2,10 +2,10 @@
 
 use super::DesiredError;
 use super::api::{self, REGIONAL_RULES, RULES, Rule, Treatment};
-use super::regional::{JETSTREAM, SOURCE_API};
+use super::regional::{JETSTREAM, ORIGIN_JS_API};
 use crate::model::mapping::{Destination, Mapping};
 use crate::model::names::ClusterName;
-use crate::model::prefixes::{BACK, CAPTURED, near};
+use crate::model::prefixes::{CAPTURE_PREFIX, OWN_JS_PREFIX, region_prefix};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, KV, Kind, Layout, VirtualStream};
@@ -61,10 +61,10 @@ fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredE
     if account.exclusive {
         mappings.push(Mapping {
             source: filter(format!("{JETSTREAM}.>"))?,
-            destinations: destinations(topology, |_, cluster| format!("{}.>", near(cluster))),
+            destinations: destinations(topology, |_, cluster| format!("{}.>", region_prefix(cluster))),
         });
     }
-    mappings.push(way_back()?);
+    mappings.push(own_js_mapping()?);
     Ok(mappings)
 }
 
@@ -72,9 +72,9 @@ fn ways(topology: &Topology, account: &Account) -> Result<Vec<Mapping>, DesiredE
 ///
 /// # Errors
 /// None: both are subjects.
-pub fn way_back() -> Result<Mapping, DesiredError> {
+pub fn own_js_mapping() -> Result<Mapping, DesiredError> {
     let back = Destination { subject: format!("{JETSTREAM}.>"), weight: 100, cluster: None };
-    Ok(Mapping { source: filter(format!("{BACK}.>"))?, destinations: vec![back] })
+    Ok(Mapping { source: filter(format!("{OWN_JS_PREFIX}.>"))?, destinations: vec![back] })
 }
 
 /// Adds the entries that capture the stream's subjects, unless an entry for all streams already does.
@@ -107,7 +107,7 @@ fn is_mirrored_bucket(stream: &VirtualStream) -> bool {
 /// Returns the mapping `$VSM.API.$KV.> → $VW.<cluster>.$KV.>`. Clients of a mirrored bucket put its keys below the API
 /// prefix of the origin (nats.go `jetstream/kv.go`, `mapStreamToKVS`).
 fn puts_on_mirrors(topology: &Topology, keys: &str) -> Result<Mapping, DesiredError> {
-    let source = filter(format!("{SOURCE_API}.{KV}.{keys}"))?;
+    let source = filter(format!("{ORIGIN_JS_API}.{KV}.{keys}"))?;
     Ok(Mapping { source, ..capture(topology, &filter(format!("{KV}.{keys}"))?) })
 }
 
@@ -147,8 +147,9 @@ fn requests_to_regions(
     mappings: &mut Vec<Mapping>,
 ) -> Result<(), DesiredError> {
     let name = stream.stream_name();
-    let to =
-        |pattern: &str| destinations(topology, |_, cluster| api::fill(&format!("{}.", near(cluster)), pattern, &name));
+    let to = |pattern: &str| {
+        destinations(topology, |_, cluster| api::fill(&format!("{}.", region_prefix(cluster)), pattern, &name))
+    };
     let wanted = |rule: &&Rule| match rule.treatment {
         Treatment::Mapped | Treatment::Guarded => true,
         Treatment::OnRequest(request) => account.opens(stream, request),
@@ -180,7 +181,7 @@ fn capture(topology: &Topology, subject: &SubjectFilter) -> Mapping {
     let kept = wildcards_as_functions(subject);
     Mapping {
         source: subject.clone(),
-        destinations: destinations(topology, |_, cluster| format!("{CAPTURED}.{}.{kept}", cluster.token())),
+        destinations: destinations(topology, |_, cluster| format!("{CAPTURE_PREFIX}.{}.{kept}", cluster.token())),
     }
 }
 

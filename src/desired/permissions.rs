@@ -7,7 +7,7 @@ use super::api::{self, RULES, SUBJECTS, Treatment};
 use super::checks::check_built;
 use super::{DesiredError, lease};
 use crate::model::names::RegionName;
-use crate::model::prefixes::{captured, near};
+use crate::model::prefixes::{captured, region_prefix};
 use crate::model::topology::Topology;
 use crate::model::virtual_stream::{Account, Layout, VirtualStream};
 use serde::Serialize;
@@ -87,7 +87,7 @@ pub fn permissions(topology: &Topology, account: &Account) -> Result<Application
         }
         Layout::Regional => {
             publish.allow.extend(topology.clusters().map(|(_, cluster)| Line {
-                subject: format!("{}.>", near(cluster)),
+                subject: format!("{}.>", region_prefix(cluster)),
                 why: format!("requests, acks and flow control in {cluster}"),
             }));
             if account.exclusive {

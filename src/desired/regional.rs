@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 /// First token of all JetStream subjects of clients and servers.
 pub const JETSTREAM: &str = "$JS";
 /// The prefix with which a regional account reaches the API of its application's account (`external.api` of sources).
-pub const SOURCE_API: &str = "$VSM.API";
+pub const ORIGIN_JS_API: &str = "$VSM.API";
 
 /// The prefix of the JetStream API of an application's account, which bypasses the account's mapping of `$JS.>`.
-pub const HUB_API: &str = "$VSH.API";
+pub const OWN_JS_API: &str = "$VSH.API";
 
 /// Returns the prefix with which an application's account reaches the API of a region: `$VS.west.API`.
 pub fn near_api(region: &Region) -> String {
-    format!("{}.API", prefixes::near(&region.cluster))
+    format!("{}.API", prefixes::region_prefix(&region.cluster))
 }
 
 /// Prefix of the tags of regional accounts that name the application's account.
@@ -90,14 +90,14 @@ pub fn name(account: &Account, region: &RegionName) -> String {
 
 /// The role of a desired account in the definition.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Seat<'a> {
+pub enum AccountRole<'a> {
     /// The application's own account.
     Application,
     /// The account of a region (layout `regional`).
     Regional(&'a Region),
 }
 
-impl<'a> Seat<'a> {
+impl<'a> AccountRole<'a> {
     /// The region of a regional account.
     pub fn region(self) -> Option<&'a Region> {
         match self {

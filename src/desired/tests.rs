@@ -1,9 +1,9 @@
 use super::*;
-use crate::definition::{Definition, Resolver};
+use crate::definition::{Definition, ResolverConfig};
 use crate::model::mapping::MappingSet;
 use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::model::prefixes::{BACK, ORIGIN, PREFIXES, RUNS, is_below};
+use crate::model::prefixes::{ORIGIN_JS_PREFIX, OWN_JS_PREFIX, PREFIXES, RUNS_PREFIX, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
 use crate::model::transform::Transform;
@@ -36,7 +36,7 @@ pub(crate) fn stream(name: &str, subjects: &[&str]) -> VirtualStream {
 pub(crate) fn application<'a>(
     topology: &'a Topology,
     account: &'a Account,
-    options: &Options,
+    options: &DesiredOptions,
 ) -> Result<DesiredAccount<'a>, DesiredError> {
     Ok(accounts(topology, account, options)?.remove(0))
 }
@@ -49,7 +49,7 @@ pub(crate) fn app(virtual_streams: Vec<VirtualStream>) -> Account {
 /// Returns a definition of these accounts in the two regions.
 pub(crate) fn definition(accounts: Vec<Account>) -> Definition {
     Definition {
-        resolver: Resolver::Nats,
+        resolver: ResolverConfig::Nats,
         system: Access::Context("sys".to_owned()),
         nsc_store: None,
         operator: None,
@@ -73,7 +73,7 @@ fn lines(mappings: &MappingSet) -> Vec<String> {
 #[test]
 fn the_mapping_set_of_foo() {
     let account = app(vec![stream("foo", &["foo.>"])]);
-    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
     insta::assert_snapshot!(lines(&desired.mappings).join("\n"), @"
     foo.> → c-west=$VW.c-west.foo.> c-east=$VW.c-east.foo.>
     $JS.API.STREAM.INFO.foo → c-west=$JS.API.STREAM.INFO.foo-read-west c-east=$JS.API.STREAM.INFO.foo-read-east
@@ -93,7 +93,7 @@ fn requests_on_demand_add_entries() {
     let mut foo = stream("foo", &["foo.*.bar"]);
     foo.map_requests = vec![MapRequest::Purge, MapRequest::MsgDelete, MapRequest::Snapshot];
     let account = app(vec![foo]);
-    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines.len(), 1 + 12);
     assert_eq!(
@@ -113,7 +113,7 @@ fn requests_on_demand_add_entries() {
 fn below_a_root_one_entry_captures_all() {
     let mut account = app(vec![stream("foo", &["app.foo.>"]), stream("bar", &["app.bar", "application"])]);
     account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
-    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
     let lines = lines(&desired.mappings);
     assert_eq!(lines[0], "app.> → c-west=$VW.c-west.app.> c-east=$VW.c-east.app.>");
     assert_eq!(lines.iter().filter(|line| !line.starts_with("$JS.")).count(), 2, "app.> and application");
@@ -124,7 +124,7 @@ fn below_a_root_one_entry_captures_all() {
 #[test]
 fn the_streams_of_foo() {
     let account = app(vec![stream("foo", &["foo.*.bar", "x"])]);
-    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
     let names: Vec<_> = desired.streams.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["foo-write-west", "foo-write-east", "foo-read-west", "foo-read-east"]);
     let [write, _, read, read_east] = &desired.streams[..] else { panic!() };
@@ -169,7 +169,7 @@ fn old_servers_get_the_smallest_window_that_they_can_do() {
     for (oldest_server, window) in
         [(None, 0), (Some((2, 14)), 0), (Some((2, 12)), 100_000_000), (Some((2, 10)), 100_000_000)]
     {
-        let options = Options { oldest_server, ..Options::default() };
+        let options = DesiredOptions { oldest_server, ..DesiredOptions::default() };
         let desired = application(topology(), &account, &options).unwrap();
         assert_eq!(desired.streams[2].config()["duplicate_window"], json!(window), "{oldest_server:?}");
     }
@@ -187,7 +187,7 @@ fn own_fields_go_over_the_defaults() {
     let mut topology = topology().clone();
     topology.regions[0].tags = vec!["ssd".to_owned()];
     let account = app(vec![foo]);
-    let desired = application(&topology, &account, &Options::default()).unwrap();
+    let desired = application(&topology, &account, &DesiredOptions::default()).unwrap();
     let (write, read) = (desired.streams[0].config(), desired.streams[2].config());
     assert_eq!(write["max_age"], json!(60_000_000_000_u64));
     assert_eq!(write["duplicate_window"], json!(60_000_000_000_u64), "no longer than the age");
@@ -211,7 +211,7 @@ fn consumers_go_where_they_are_wanted() {
         consumer("audit", &["east"], json!({ "ack_policy": "none" })),
     ];
     let account = app(vec![foo]);
-    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
     let made: Vec<_> = desired.consumers.iter().map(|c| (c.stream.as_str(), Value::Object(c.config.clone()))).collect();
     let worker = json!({ "name": "worker", "durable_name": "worker", "ack_policy": "explicit", "max_ack_pending": 5 });
     let audit = json!({ "name": "audit", "durable_name": "audit", "ack_policy": "none" });
@@ -221,7 +221,7 @@ fn consumers_go_where_they_are_wanted() {
 #[test]
 fn what_cannot_be_is_refused_by_name() {
     let refused = |streams: Vec<VirtualStream>| {
-        application(topology(), &app(streams), &Options::default()).unwrap_err().to_string()
+        application(topology(), &app(streams), &DesiredOptions::default()).unwrap_err().to_string()
     };
     let error = refused(vec![stream("a", &["x.>"]), stream("b", &["x.*"])]);
     assert!(error.contains("`x.>` and `x.*` overlap"), "{error}");
@@ -272,7 +272,7 @@ fn the_mapping_set_of_an_exclusive_account() {
     ];
     let mut account = regional(streams);
     account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     insta::assert_snapshot!(all_lines(&desired[0].mappings));
     let names: Vec<Vec<&str>> =
         desired.iter().map(|account| account.streams.iter().map(|stream| stream.name.as_str()).collect()).collect();
@@ -293,7 +293,7 @@ fn below_a_root_the_entries_are_at_most_eight() {
         let buckets = [bucket("cfg", Kind::Kv), bucket("files", Kind::ObjectStore)];
         let mut account = regional(streams.chain(buckets).collect());
         account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
-        accounts(topology(), &account, &Options::default()).unwrap()[0].mappings.len()
+        accounts(topology(), &account, &DesiredOptions::default()).unwrap()[0].mappings.len()
     };
     assert_eq!(entries(100), entries(1));
     assert!(entries(100) <= 8, "{}", entries(100));
@@ -303,7 +303,7 @@ fn below_a_root_the_entries_are_at_most_eight() {
 fn beside_ordinary_streams_each_virtual_stream_has_entries_of_its_own() {
     let mut account = regional(vec![stream("foo", &["foo.>"]), bucket("cfg", Kind::Kv)]);
     account.exclusive = false;
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     insta::assert_snapshot!(all_lines(&desired[0].mappings));
 }
 
@@ -312,7 +312,7 @@ fn the_streams_of_a_region() {
     let mut cfg = bucket("cfg", Kind::Kv);
     cfg.bucket = json!({ "history": 5, "ttl": 3_600_000_000_000_u64, "max_value_size": 1024, "compression": true, "limit_marker_ttl": 1_000_000_000, "num_replicas": 1, "metadata": { "team": "a" } }).as_object().unwrap().clone();
     let account = regional(vec![stream("foo", &["foo.*.>"]), cfg]);
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     let configs = |account: &DesiredAccount<'_>| -> Value {
         account.streams.iter().filter(|s| s.region.as_str() == "east").map(|s| Value::Object(s.config())).collect()
     };
@@ -328,7 +328,7 @@ fn no_write_stream_keeps_values_longer_than_the_bucket() {
         cfg.bucket.insert("ttl".to_owned(), hour.into());
         cfg.write.extend(written.map(|age| ("max_age".to_owned(), age.into())));
         let account = regional(vec![cfg]);
-        let desired = accounts(topology(), &account, &Options::default()).unwrap();
+        let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
         let mut streams = desired.iter().flat_map(|account| &account.streams);
         let config = streams.find(|stream| stream.role == Role::Write).unwrap().config();
         assert_eq!(config["max_age"], kept, "{written:?}");
@@ -349,7 +349,7 @@ fn the_streams_of_a_mirrored_one() {
     let mut files = mirrored(bucket("files", Kind::ObjectStore), "west");
     files.bucket = json!({ "max_bytes": 1 << 30 }).as_object().unwrap().clone();
     let account = regional(vec![foo, cfg, files]);
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     let configs =
         |account: &DesiredAccount<'_>| -> Value { account.streams.iter().map(|s| Value::Object(s.config())).collect() };
     insta::assert_snapshot!(format!("{:#}", json!([configs(&desired[0]), configs(&desired[2])])));
@@ -365,16 +365,16 @@ fn the_streams_of_a_mirrored_one() {
     foo.*.> → c-west=$VW.c-west.foo.{{wildcard(1)}}.> c-east=$VW.c-east.foo.{{wildcard(1)}}.>
     ");
     let account = Account { exclusive: false, ..account };
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     let lines = all_lines(&desired[0].mappings);
     let puts: Vec<&str> = lines.lines().filter(|line| line.starts_with("$VSM")).collect();
     assert_eq!(puts, ["$VSM.API.$KV.cfg.> → c-west=$VW.c-west.$KV.cfg.> c-east=$VW.c-east.$KV.cfg.>"]);
     let shared = Account { layout: Layout::Shared, ..account };
-    let refused = application(topology(), &shared, &Options::default());
+    let refused = application(topology(), &shared, &DesiredOptions::default());
     assert!(matches!(refused, Err(DesiredError::NotBuilt { .. })), "{refused:?}");
     // The home stream of one has the name of the other.
     let account = regional(vec![mirrored(stream("foo", &["a"]), "east"), stream("foo-home", &["b"])]);
-    let error = accounts(topology(), &account, &Options::default()).unwrap_err();
+    let error = accounts(topology(), &account, &DesiredOptions::default()).unwrap_err();
     assert!(error.to_string().contains("two streams would be called `foo-home`"), "{error}");
 }
 
@@ -383,7 +383,7 @@ fn the_streams_of_a_mirrored_one() {
 fn common_subjects_below_a_root_are_refused() {
     let mut account = app(vec![stream("a", &["app.x.>"]), stream("b", &["app.x.y"])]);
     account.subject_roots = vec![SubjectFilter::parse("app").unwrap()];
-    let error = application(topology(), &account, &Options::default()).unwrap_err();
+    let error = application(topology(), &account, &DesiredOptions::default()).unwrap_err();
     assert!(matches!(error, DesiredError::WriteSubjects { .. }), "{error}");
 }
 
@@ -393,7 +393,7 @@ fn a_region_serves_other_clusters() {
     let mut topology = topology().clone();
     topology.regions[1].serves = vec![ClusterName::parse("edge.1").unwrap()];
     let account = regional(vec![stream("foo", &["foo.>"])]);
-    let desired = accounts(&topology, &account, &Options::default()).unwrap();
+    let desired = accounts(&topology, &account, &DesiredOptions::default()).unwrap();
     insta::assert_snapshot!(all_lines(&desired[0].mappings), @"
     $JS.> → c-west=$VS.c-west.> c-east=$VS.c-east.> edge.1=$VS.edge_1.>
     $VSH.> → *=$JS.>
@@ -420,7 +420,11 @@ fn a_region_serves_other_clusters() {
 /// Subjects in the code are below a prefix of the table.
 #[test]
 fn constants_follow_the_table_of_prefixes() {
-    for (subject, prefix) in [(regional::HUB_API, BACK), (regional::SOURCE_API, ORIGIN), (lease::SUBJECT, RUNS)] {
+    for (subject, prefix) in [
+        (regional::OWN_JS_API, OWN_JS_PREFIX),
+        (regional::ORIGIN_JS_API, ORIGIN_JS_PREFIX),
+        (lease::SUBJECT, RUNS_PREFIX),
+    ] {
         assert!(is_below(subject, prefix), "{subject}");
         assert!(PREFIXES.iter().any(|known| known.token == prefix), "{prefix}");
     }
@@ -450,7 +454,7 @@ proptest! {
     #[test]
     fn mapping_and_storing_give_the_subject_back((filter, subject) in filter_and_subject()) {
         let account = app(vec![stream("foo", &[&filter])]);
-        let desired = application(topology(), &account, &Options::default()).unwrap();
+        let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
         let capture = desired.mappings.iter().next().unwrap();
         for (index, destination) in capture.destinations.iter().enumerate() {
             let mapped = Transform::parse_mapping(&filter, &destination.subject).unwrap().apply(&subject).unwrap();

@@ -1,6 +1,6 @@
 //! The server binary: the one that the user named, the one on PATH, or a pinned one downloaded once.
 
-use super::options::PATIENCE;
+use super::options::DOWNLOAD_TIMEOUT;
 use super::pins::{DEFAULT_VERSION, PINS, Pin};
 use super::program::{self, on_path};
 use super::{DevError, files};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Time for `nats-server --version`, which only prints.
-const SAYS: Duration = Duration::from_secs(10);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Size of the largest server binary, in bytes. The pinned ones have some 20 MB.
 const LARGEST: u64 = 256 << 20;
@@ -32,7 +32,7 @@ pub(super) struct Binary {
 /// # Errors
 /// [`DevError::Binary`] if there is none, or if it is older than 2.10 or not of that version.
 pub fn nats_server(named: Option<&Path>, version: Option<&str>) -> Result<PathBuf, DevError> {
-    find(named, version, PATIENCE).map(|binary| binary.path)
+    find(named, version, DOWNLOAD_TIMEOUT).map(|binary| binary.path)
 }
 
 /// Finds or downloads the binary within `time`. A `version` requires exactly that version: the binary on PATH if it has
@@ -70,7 +70,7 @@ pub(super) fn cache_folder() -> PathBuf {
 /// Runs `nats-server --version`, which prints `nats-server: v2.15.1`.
 fn ask(path: PathBuf, until: Instant) -> Result<Binary, DevError> {
     let failed = |cause: String| DevError::Binary(format!("{} --version: {cause}", path.display()));
-    let run = || program::run(memory::command(&path).arg("--version"), left(until).min(SAYS));
+    let run = || program::run(memory::command(&path).arg("--version"), left(until).min(VERSION_TIMEOUT));
     // While another thread of this process starts a child, a file that was just written can be busy for a moment.
     let said = run().or_else(|error| match error.kind() {
         std::io::ErrorKind::ExecutableFileBusy => {

@@ -1,7 +1,7 @@
 //! The text files for the servers: their configuration, the example definition, contexts of the `nats` CLI.
 
 use super::identity::ACCOUNT;
-use super::layout::{Layout, STRETCH, Server};
+use super::layout::{DevLayout, DevServer, STRETCH};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ fn quoted(text: impl AsRef<Path>) -> String {
     json!(text.as_ref()).to_string()
 }
 
-pub(super) fn server_folder(folder: &Path, server: &Server) -> PathBuf {
+pub(super) fn server_folder(folder: &Path, server: &DevServer) -> PathBuf {
     folder.join("servers").join(&server.name)
 }
 
-pub(super) fn server_config_path(folder: &Path, server: &Server) -> PathBuf {
+pub(super) fn server_config_path(folder: &Path, server: &DevServer) -> PathBuf {
     server_folder(folder, server).join("nats-server.conf")
 }
 
 /// Returns the folder where a server's account resolver keeps the account tokens, as `<account id>.jwt`.
-pub(super) fn resolver_folder(folder: &Path, server: &Server) -> PathBuf {
+pub(super) fn resolver_folder(folder: &Path, server: &DevServer) -> PathBuf {
     server_folder(folder, server).join("jwt")
 }
 
 /// Returns the configuration of one server. Gateways advertise their forwarders, and know other gateways only by their
 /// forwarders, so that every connection between regions can be cut. The same is true for routes of the stretch cluster.
-pub(super) fn server(layout: &Layout, folder: &Path, server: &Server) -> String {
+pub(super) fn server(layout: &DevLayout, folder: &Path, server: &DevServer) -> String {
     let own = server_folder(folder, server);
-    let Server { name, region, cluster, client_port, monitor_port, route_port, gateway_port, .. } = server;
+    let DevServer { name, region, cluster, client_port, monitor_port, route_port, gateway_port, .. } = server;
     let stretched = cluster == STRETCH;
     // JetStream needs a route even if the cluster has one server. The server recognizes a route to itself and drops it
     // (nats-server 2.15.1, `server/jetstream_cluster.go` and `server/route.go`).
@@ -96,7 +96,7 @@ gateway {{
 }
 
 /// Returns a definition for the super-cluster, with one example stream.
-pub(super) fn definition(layout: &Layout) -> String {
+pub(super) fn definition(layout: &DevLayout) -> String {
     let mut text = String::from(
         "# A definition for the local super-cluster in this folder, made by `vstream-jwt dev up`; yours to change.\n\
          version: 1\n\nsystem:\n  credentials: keys/sys.creds\n\n",
@@ -139,8 +139,8 @@ pub(super) fn definition(layout: &Layout) -> String {
 }
 
 /// Returns contexts of the `nats` CLI by file name: `vs-<region>` for applications, `vs-sys` for the system account.
-pub(super) fn contexts(layout: &Layout, folder: &Path) -> Vec<(String, String)> {
-    let context = |description: String, credentials: &str, servers: Vec<&Server>| {
+pub(super) fn contexts(layout: &DevLayout, folder: &Path) -> Vec<(String, String)> {
+    let context = |description: String, credentials: &str, servers: Vec<&DevServer>| {
         let urls: Vec<String> = servers.into_iter().map(|server| layout.url(server)).collect();
         let mut context = json!({
             "description": description,

@@ -1,7 +1,7 @@
 //! Requests to a super-cluster: one JSON line each way on the supervisor's loopback port.
 
 use super::DevError;
-use super::layout::Layout;
+use super::layout::DevLayout;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub enum ServerState {
 }
 
 /// Sends a request to the supervisor, and returns the state afterwards.
-pub(super) async fn ask(layout: &Layout, request: Request) -> Result<State, DevError> {
+pub(super) async fn ask(layout: &DevLayout, request: Request) -> Result<State, DevError> {
     let failed = |cause: &dyn std::fmt::Display| DevError::Supervisor(format!("does not answer: {cause}"));
     let asked = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, layout.control_port)).await?;
@@ -75,6 +75,6 @@ pub(super) async fn ask(layout: &Layout, request: Request) -> Result<State, DevE
 }
 
 /// Checks whether the supervisor is listening.
-pub(super) async fn listening(layout: &Layout) -> bool {
+pub(super) async fn listening(layout: &DevLayout) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, layout.control_port)).await.is_ok()
 }

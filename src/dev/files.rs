@@ -2,7 +2,7 @@
 //! are read or written.
 
 use super::DevError;
-use crate::files::{self, Access};
+use crate::files::{self, FileAccess};
 use std::path::Path;
 
 /// Creates a folder and its missing parents.
@@ -21,7 +21,7 @@ pub(super) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> Result<()
     if files::is_special(path) {
         return Err(failed(std::io::Error::other("it is not a file")));
     }
-    files::replace(path, Access::Owner, &[content.as_ref()]).map_err(failed)
+    files::replace(path, FileAccess::Owner, &[content.as_ref()]).map_err(failed)
 }
 
 /// Reads a text file.

@@ -5,7 +5,7 @@
 //! routes send first: `gateway` is the calling cluster, `name` the calling server's id (nats-server 2.15.1,
 //! `server/gateway.go` `sendGatewayConnect`, `server/route.go` `sendRouteConnect`).
 
-use super::layout::{Layout, STRETCH};
+use super::layout::{DevLayout, STRETCH};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -17,20 +17,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 const BUFFER: usize = 64 * 1024;
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The connections between regions.
-pub(super) struct Links {
-    layout: Layout,
+pub(super) struct GatewayProxies {
+    layout: DevLayout,
     cut: watch::Sender<BTreeSet<String>>,
     /// The region of each server id; a server has a new id after each start.
     regions: Mutex<HashMap<String, String>>,
 }
 
-impl Links {
+impl GatewayProxies {
     /// Binds every forwarder and starts forwarding.
-    pub(super) async fn start(layout: &Layout) -> io::Result<Arc<Self>> {
-        let links = Arc::new(Self {
+    pub(super) async fn start(layout: &DevLayout) -> io::Result<Arc<Self>> {
+        let proxies = Arc::new(Self {
             layout: layout.clone(),
             cut: watch::Sender::new(BTreeSet::new()),
             regions: Mutex::default(),
@@ -42,10 +42,10 @@ impl Links {
             }
             for (port, target) in ports {
                 let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-                tokio::spawn(Arc::clone(&links).accept(listener, server.region.clone(), target));
+                tokio::spawn(Arc::clone(&proxies).accept(listener, server.region.clone(), target));
             }
         }
-        Ok(links)
+        Ok(proxies)
     }
 
     /// Returns the regions that are cut off.
@@ -67,10 +67,10 @@ impl Links {
         loop {
             match listener.accept().await {
                 Ok((caller, _)) => {
-                    let (links, region) = (Arc::clone(&self), region.clone());
+                    let (proxies, region) = (Arc::clone(&self), region.clone());
                     tokio::spawn(async move {
                         // If either side closes, the connection ends. The servers notice and reconnect.
-                        let _ = links.forward(caller, &region, target).await;
+                        let _ = proxies.forward(caller, &region, target).await;
                     });
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -89,8 +89,8 @@ impl Links {
 
         let back = tokio::io::copy_buf(&mut from_target, &mut to_caller);
         let forth = async {
-            let connect = tokio::time::timeout(PATIENCE, first_line(&mut from_caller)).await??;
-            let from = tokio::time::timeout(PATIENCE, self.caller(&connect)).await??;
+            let connect = tokio::time::timeout(CONNECT_TIMEOUT, first_line(&mut from_caller)).await??;
+            let from = tokio::time::timeout(CONNECT_TIMEOUT, self.caller(&connect)).await??;
             let mut cut = self.cut.subscribe();
             let severed = cut.wait_for(|cut| from != to && (cut.contains(&from) || cut.contains(to)));
             let copied = async {

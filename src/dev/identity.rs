@@ -1,7 +1,7 @@
 //! Throw-away identities of a super-cluster: operator, system account, application account, and one user of each
 //! account.
 
-use super::{DevError, Options, files};
+use super::{DevError, DevOptions, files};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::{Seed, SignedToken, Signer as _, issue};
 use serde_json::{Value, json};
@@ -23,11 +23,11 @@ pub(super) struct Identities {
 }
 
 /// Makes the identities, and writes their seeds and credentials to `keys` with mode 0600.
-pub(super) fn make(options: &Options, keys: &Path) -> Result<Identities, DevError> {
+pub(super) fn make(options: &DevOptions, keys: &Path) -> Result<Identities, DevError> {
     make_all(options, keys).map_err(DevError::identity("the keys"))
 }
 
-fn make_all(options: &Options, keys: &Path) -> Result<Identities, Box<dyn std::error::Error>> {
+fn make_all(options: &DevOptions, keys: &Path) -> Result<Identities, Box<dyn std::error::Error>> {
     let iat = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     let operator = Seed::generate(KeyKind::Operator)?;
     let operator_signing = Seed::generate(KeyKind::Operator)?;

@@ -1,6 +1,6 @@
 //! The layout of a super-cluster: regions, servers, ports and folders. It is stored in `super-cluster.json`.
 
-use super::{DevError, Options, files, ports};
+use super::{DevError, DevOptions, files, ports};
 use crate::model::nkey::{KeyKind, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub const STRETCH: &str = "stretch";
 
 /// One server of the super-cluster. Everything listens on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
+pub struct DevServer {
     /// `server_name`, such as `west-1` or `stretch-west`.
     pub name: String,
     /// The region that the server belongs to, also as a server tag (`region:west`).
@@ -35,13 +35,13 @@ const PORTS_PER_SERVER: u16 = 6;
 
 /// The layout of the whole super-cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Layout {
+pub(super) struct DevLayout {
     pub(super) regions: Vec<String>,
     pub(super) servers_per_region: u16,
     pub(super) stretch: bool,
     pub(super) tls: bool,
     pub(super) strict_signing_keys: bool,
-    pub(super) servers: Vec<Server>,
+    pub(super) servers: Vec<DevServer>,
     pub(super) control_port: u16,
     pub(super) control_token: String,
     pub(super) binary: PathBuf,
@@ -52,8 +52,8 @@ pub(super) struct Layout {
     pub(super) account_signing_key: String,
 }
 
-impl Layout {
-    pub(super) fn ports_needed(options: &Options) -> u16 {
+impl DevLayout {
+    pub(super) fn ports_needed(options: &DevOptions) -> u16 {
         let per_region = options.servers.saturating_add(usize::from(options.stretch));
         let servers = options.regions.len().saturating_mul(per_region);
         u16::try_from(servers).unwrap_or(u16::MAX).saturating_mul(PORTS_PER_SERVER).saturating_add(1)
@@ -65,7 +65,7 @@ impl Layout {
 
     /// Returns the servers. `first_port` is the first of [`Self::ports_needed`] ports, and stays free for the control
     /// port.
-    pub(super) fn servers(options: &Options, first_port: u16) -> Vec<Server> {
+    pub(super) fn servers(options: &DevOptions, first_port: u16) -> Vec<DevServer> {
         let regional = options.regions.iter().flat_map(|region| {
             (1..=options.servers).map(move |n| (format!("{region}-{n}"), region.clone(), region.clone()))
         });
@@ -74,7 +74,7 @@ impl Layout {
         let ports = (first_port + 1..).step_by(usize::from(PORTS_PER_SERVER));
         let named = regional.chain(stretch).zip(ports);
         named
-            .map(|((name, region, cluster), port)| Server {
+            .map(|((name, region, cluster), port)| DevServer {
                 name,
                 region,
                 cluster,
@@ -119,14 +119,14 @@ impl Layout {
     }
 
     /// Returns the options with which the super-cluster was made, as far as they are stored.
-    pub(super) fn options(&self) -> Options {
-        Options {
+    pub(super) fn options(&self) -> DevOptions {
+        DevOptions {
             regions: self.regions.clone(),
             servers: usize::from(self.servers_per_region),
             stretch: self.stretch,
             tls: self.tls,
             strict_signing_keys: self.strict_signing_keys,
-            ..Options::default()
+            ..DevOptions::default()
         }
     }
 
@@ -142,7 +142,7 @@ impl Layout {
     }
 
     /// Describes the options that differ from this layout. Returns `None` if none does.
-    pub(super) fn difference(&self, options: &Options) -> Option<String> {
+    pub(super) fn difference(&self, options: &DevOptions) -> Option<String> {
         let mut different = Vec::new();
         let mut compare = |name: &str, there: String, asked: String| {
             if there != asked {
@@ -163,17 +163,17 @@ impl Layout {
         self.regions.iter().map(String::as_str).chain(stretch).collect()
     }
 
-    pub(super) fn in_cluster<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a Server> {
+    pub(super) fn in_cluster<'a>(&'a self, cluster: &'a str) -> impl Iterator<Item = &'a DevServer> {
         self.servers.iter().filter(move |server| server.cluster == cluster)
     }
 
-    pub(super) fn url(&self, server: &Server) -> String {
+    pub(super) fn url(&self, server: &DevServer) -> String {
         format!("{}://127.0.0.1:{}", if self.tls { "tls" } else { "nats" }, server.client_port)
     }
 }
 
 /// Checks the options.
-pub(super) fn check(options: &Options) -> Result<(), DevError> {
+pub(super) fn check(options: &DevOptions) -> Result<(), DevError> {
     let refuse = |text: String| Err(DevError::Options(text));
     if options.regions.is_empty() || options.servers == 0 {
         return refuse("a super-cluster needs at least one region with one server".to_owned());
@@ -197,12 +197,12 @@ pub(super) fn check(options: &Options) -> Result<(), DevError> {
             return refuse(format!("a region cannot be called `{STRETCH}` beside the stretch cluster"));
         }
     }
-    let needed = Layout::ports_needed(options);
+    let needed = DevLayout::ports_needed(options);
     if needed > ports::BLOCK_SIZE {
         let most = (ports::BLOCK_SIZE - 1) / PORTS_PER_SERVER;
         return refuse(format!("more than {most} servers; use fewer regions or fewer servers per region"));
     }
-    if let Some(server) = Layout::servers(options, 0).iter().find(|server| options.regions.contains(&server.name)) {
+    if let Some(server) = DevLayout::servers(options, 0).iter().find(|server| options.regions.contains(&server.name)) {
         return refuse(format!("`{}` would be the name of a region and of a server", server.name));
     }
     Ok(())

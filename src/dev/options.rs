@@ -8,7 +8,7 @@ pub const DEFAULT_FOLDER: &str = ".vstream-dev";
 
 /// The options of a super-cluster.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DevOptions {
     /// The folder for all files.
     pub folder: PathBuf,
     /// Names of the regions, which are also the names of their clusters.
@@ -34,7 +34,7 @@ pub struct Options {
     pub lifetime: Lifetime,
 }
 
-impl Default for Options {
+impl Default for DevOptions {
     /// Returns three regions (west, central, east) of three servers in [`DEFAULT_FOLDER`], until
     /// [`SuperCluster::down`](super::SuperCluster::down).
     fn default() -> Self {
@@ -48,14 +48,14 @@ impl Default for Options {
             nats_server: None,
             server_version: None,
             executable: None,
-            patience: PATIENCE,
+            patience: DOWNLOAD_TIMEOUT,
             lifetime: Lifetime::UntilDown,
         }
     }
 }
 
 /// Time to download a server binary, by default.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Lifetime of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub(super) const BLOCK_SIZE: u16 = 256;
 
 /// Time for the ports of a killed super-cluster to become free. The command line of a killed server disappears before
 /// its sockets do (Linux frees its memory first), so only the ports show when they are free.
-pub(super) const LET_GO: Duration = Duration::from_secs(5);
+pub(super) const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A block of ports, and the lock on it.
 pub(super) struct Block {

@@ -1,7 +1,7 @@
 //! Makes and deletes the folder of a super-cluster.
 
-use super::layout::Layout;
-use super::{DevError, Options, binary, config, files, identity, ports, supervisor, tls};
+use super::layout::DevLayout;
+use super::{DevError, DevOptions, binary, config, files, identity, ports, supervisor, tls};
 use std::path::{Path, PathBuf};
 
 /// Marks a folder as made by `dev up`. Also makes git ignore it, because the folder contains keys.
@@ -17,15 +17,15 @@ pub(super) fn definition_path(folder: &Path) -> PathBuf {
 }
 
 /// Makes missing files in the folder, and takes the super-cluster's ports.
-pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevError> {
-    let there = Layout::read(folder)?;
+pub(super) fn prepare(options: &DevOptions, folder: &Path) -> Result<(DevLayout, ports::Block), DevError> {
+    let there = DevLayout::read(folder)?;
     let version = options.server_version.as_deref();
     let binary = binary::find(options.nats_server.as_deref(), version, options.patience)?;
     let (mut layout, block) = match there {
         Some(layout) => {
             supervisor::kill_left_behind(folder);
             let (first, count) = layout.ports();
-            let block = ports::reserve_again(first, count, ports::LET_GO)?;
+            let block = ports::reserve_again(first, count, ports::RELEASE_TIMEOUT)?;
             // Servers use the configuration that this program writes, because the folder's files may come from
             // elsewhere.
             configure(&layout, folder)?;
@@ -39,7 +39,7 @@ pub(super) fn prepare(options: &Options, folder: &Path) -> Result<(Layout, ports
     Ok((layout, block))
 }
 
-fn make(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevError> {
+fn make(options: &DevOptions, folder: &Path) -> Result<(DevLayout, ports::Block), DevError> {
     let marked = files::read(&folder.join(MARK.0)).is_ok_and(|text| text == MARK.1);
     if let (false, Some(foreign)) = (marked, MADE.iter().find(|name| folder.join(name).exists())) {
         return Err(DevError::Options(format!(
@@ -50,17 +50,17 @@ fn make(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevE
     files::create_folder(folder)?;
     files::write_private(&folder.join(MARK.0), MARK.1)?;
 
-    let block = ports::reserve(Layout::ports_needed(options))?;
+    let block = ports::reserve(DevLayout::ports_needed(options))?;
     let identities = identity::make(options, &folder.join("keys"))?;
     let token = getrandom::u64().and_then(|high| Ok((high, getrandom::u64()?)));
     let (high, low) = token.map_err(|error| DevError::Ports(error.to_string()))?;
-    let layout = Layout {
+    let layout = DevLayout {
         regions: options.regions.clone(),
         servers_per_region: options.servers as u16,
         stretch: options.stretch,
         tls: options.tls,
         strict_signing_keys: options.strict_signing_keys,
-        servers: Layout::servers(options, block.first),
+        servers: DevLayout::servers(options, block.first),
         control_port: block.first,
         control_token: format!("{high:016x}{low:016x}"),
         binary: PathBuf::new(),
@@ -93,7 +93,7 @@ fn make(options: &Options, folder: &Path) -> Result<(Layout, ports::Block), DevE
 }
 
 /// Writes the configuration of all servers.
-fn configure(layout: &Layout, folder: &Path) -> Result<(), DevError> {
+fn configure(layout: &DevLayout, folder: &Path) -> Result<(), DevError> {
     for server in &layout.servers {
         files::write_private(&config::server_config_path(folder, server), config::server(layout, folder, server))?;
     }
@@ -101,7 +101,7 @@ fn configure(layout: &Layout, folder: &Path) -> Result<(), DevError> {
 }
 
 /// Deletes what [`prepare`] made. Keeps a definition that was edited, and a folder that is not empty.
-pub(super) fn delete(folder: &Path, layout: &Layout) -> Result<(), DevError> {
+pub(super) fn delete(folder: &Path, layout: &DevLayout) -> Result<(), DevError> {
     let definition = definition_path(folder);
     if files::read(&definition).is_ok_and(|text| text == config::definition(layout)) {
         std::fs::remove_file(&definition).map_err(|error| DevError::file("delete", &definition, error))?;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 const MOST: u64 = 1 << 20;
 
 /// Interval for checking whether a program that closed its outputs has ended.
-const LOOK: Duration = Duration::from_millis(10);
+const EXIT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A program's output and exit status.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct ProgramOutput {
     pub(super) status: ExitStatus,
     pub(super) out: String,
     pub(super) err: String,
@@ -32,7 +32,7 @@ pub(super) fn on_path(program: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// The system's error, or [`ErrorKind::TimedOut`].
-pub(super) fn run(command: &mut Command, time: Duration) -> Result<Said> {
+pub(super) fn run(command: &mut Command, time: Duration) -> Result<ProgramOutput> {
     let until = Instant::now() + time;
     // In a separate process group, which can be killed as a whole.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -40,7 +40,7 @@ pub(super) fn run(command: &mut Command, time: Duration) -> Result<Said> {
     let (out, err) = (heard(child.stdout.take()), heard(child.stderr.take()));
     let ended = said_until(&out, until)
         .and_then(|out| Some((out, said_until(&err, until)?)))
-        .and_then(|(out, err)| Some(Said { status: ended_by(&mut child, until)?, out, err }));
+        .and_then(|(out, err)| Some(ProgramOutput { status: ended_by(&mut child, until)?, out, err }));
     ended.ok_or_else(|| {
         let group = rustix::process::Pid::from_raw(child.id().cast_signed());
         let _ = group.map(|group| rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
@@ -77,7 +77,7 @@ pub(super) fn ended_by(child: &mut Child, until: Instant) -> Option<ExitStatus> 
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < until => std::thread::sleep(LOOK),
+            Ok(None) if Instant::now() < until => std::thread::sleep(EXIT_INTERVAL),
             Ok(None) | Err(_) => return None,
         }
     }
@@ -116,7 +116,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(20);
         while !gone() && !is_zombie(started) {
             assert!(Instant::now() < until, "it lives on");
-            std::thread::sleep(LOOK);
+            std::thread::sleep(EXIT_INTERVAL);
         }
     }
 

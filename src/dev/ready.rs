@@ -1,7 +1,7 @@
 //! Checks over the loopback monitoring ports that the servers have connected to each other.
 
 use super::control::{ServerState, State};
-use super::layout::{Layout, Server};
+use super::layout::{DevLayout, DevServer};
 use futures::future::join_all;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 /// A server's report on itself.
 struct View<'a> {
-    server: &'a Server,
+    server: &'a DevServer,
     meta: Value,
     gateways: BTreeSet<String>,
     routes: BTreeSet<String>,
@@ -31,17 +31,17 @@ pub(super) struct Missing {
 
 /// Time after which a server is restarted that JetStream's meta leader does not count. Otherwise the leader would never
 /// count it. nats-server 2.10.26 omits one or two servers in about every eighth first start of nine (measured).
-const LEFT_OUT: Duration = Duration::from_secs(5);
+const LEFT_OUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the election of a meta leader, which takes 4 to 9 s (nats-server 2.15 `server/raft.go`). Two servers of
 /// 2.10.26 elected none in 1 of 36 first starts on a busy machine, until one was restarted (measured).
-const ELECTION: Duration = Duration::from_secs(12);
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Time for a server to catch up with the meta leader. One of 2.10.26 stayed behind for the 60 s that it was watched,
 /// after its whole region had been restarted on a busy machine (measured).
 const CATCH_UP: Duration = Duration::from_secs(20);
 
 impl From<String> for Missing {
     fn from(what: String) -> Self {
-        Self { what, left_out: Vec::new(), patience: LEFT_OUT }
+        Self { what, left_out: Vec::new(), patience: LEFT_OUT_TIMEOUT }
     }
 }
 
@@ -49,7 +49,7 @@ impl From<String> for Missing {
 ///
 /// Servers of a region that is cut off are a separate group. The group with more than half of all servers must have a
 /// JetStream meta leader, which sees each of them as current.
-pub(super) async fn missing(layout: &Layout, state: &State, restarts: usize) -> Option<Missing> {
+pub(super) async fn missing(layout: &DevLayout, state: &State, restarts: usize) -> Option<Missing> {
     let mut running = Vec::new();
     for (server, (_, server_state)) in layout.servers.iter().zip(&state.servers) {
         match server_state {
@@ -66,7 +66,7 @@ pub(super) async fn missing(layout: &Layout, state: &State, restarts: usize) -> 
             Err(error) => return Some(format!("server {} does not answer ({error})", server.name).into()),
         }
     }
-    let group = |server: &Server| state.cut.contains(&server.region).then(|| server.region.clone());
+    let group = |server: &DevServer| state.cut.contains(&server.region).then(|| server.region.clone());
     let groups: BTreeSet<Option<String>> = running.iter().map(|server| group(server)).collect();
     groups.into_iter().find_map(|one| {
         let members: Vec<&View> = seen.iter().filter(|view| group(view.server) == one).collect();
@@ -82,7 +82,7 @@ pub(super) async fn missing(layout: &Layout, state: &State, restarts: usize) -> 
 fn links_missing(members: &[&View]) -> Option<String> {
     for view in members {
         for other in members.iter().map(|other| other.server) {
-            let Server { name, cluster, .. } = view.server;
+            let DevServer { name, cluster, .. } = view.server;
             if other.cluster != *cluster && !view.gateways.contains(&other.cluster) {
                 return Some(format!("server {name} has no gateway to cluster {}", other.cluster));
             }
@@ -134,7 +134,7 @@ fn left_out(members: &[&View], restarts: usize) -> (Vec<String>, Duration) {
     let names = |views: Vec<&View>| views.into_iter().map(|view| view.server.name.clone()).collect::<Vec<String>>();
     let Some(leader) = leader_of(members) else {
         let turn = members.iter().rev().cycle().nth(restarts);
-        return (names(turn.copied().into_iter().collect()), ELECTION);
+        return (names(turn.copied().into_iter().collect()), ELECTION_TIMEOUT);
     };
     let current = replicas_of(leader);
     let (counted, not_counted): (Vec<&View>, Vec<&View>) = members
@@ -143,7 +143,7 @@ fn left_out(members: &[&View], restarts: usize) -> (Vec<String>, Duration) {
         .filter(|view| view.server.name != leader.server.name)
         .partition(|view| current.contains_key(view.server.name.as_str()));
     if !not_counted.is_empty() {
-        return (names(not_counted), LEFT_OUT);
+        return (names(not_counted), LEFT_OUT_TIMEOUT);
     }
     let is_behind = |view: &&View| current.get(view.server.name.as_str()) != Some(&true) || sees_no_leader(view);
     (names(counted.into_iter().filter(is_behind).collect()), CATCH_UP)
@@ -153,7 +153,7 @@ fn sees_no_leader(view: &View) -> bool {
     view.meta["leader"].as_str().unwrap_or_default().is_empty()
 }
 
-async fn view(server: &Server) -> io::Result<View<'_>> {
+async fn view(server: &DevServer) -> io::Result<View<'_>> {
     let asked = async {
         let (jetstream, gateways, routes) =
             tokio::try_join!(get(server, "/jsz"), get(server, "/gatewayz"), get(server, "/routez"))?;
@@ -175,7 +175,7 @@ async fn view(server: &Server) -> io::Result<View<'_>> {
 }
 
 /// Sends a GET request by HTTP/1.0, because its answers are never chunked.
-async fn get(server: &Server, path: &str) -> io::Result<Value> {
+async fn get(server: &DevServer, path: &str) -> io::Result<Value> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.monitor_port)).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).await?;
     let mut answer = Vec::new();

@@ -3,8 +3,8 @@
 use super::config;
 use super::control::{self, Request, ServerState};
 use super::error::DevError;
-use super::layout::{self, Layout, Server};
-use super::options::{Lifetime, Options};
+use super::layout::{self, DevLayout, DevServer};
+use super::options::{DevOptions, Lifetime};
 use super::{files, ports, prepare, program, ready, supervisor};
 use crate::sign::memory;
 use serde::Serialize;
@@ -13,16 +13,16 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time for a supervisor to end before it is killed. Includes the time that it gives its servers.
-const ENDING: Duration = Duration::from_secs(15);
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time for a supervisor to start listening.
-const STARTING: Duration = Duration::from_secs(3);
+const START_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A local super-cluster.
 #[derive(Debug)]
 pub struct SuperCluster {
     folder: PathBuf,
-    layout: Layout,
+    layout: DevLayout,
     /// The supervisor's process with [`Lifetime::Scoped`]. It ends when its standard input closes.
     supervisor: Option<Child>,
 }
@@ -50,7 +50,7 @@ pub struct Status {
 pub struct ServerStatus {
     /// The server.
     #[serde(flatten)]
-    pub server: Server,
+    pub server: DevServer,
     /// URL for clients.
     pub url: String,
     /// The state of its process.
@@ -64,10 +64,10 @@ impl SuperCluster {
     ///
     /// # Errors
     /// [`DevError`]; [`DevError::OtherOptions`] if the folder holds another super-cluster.
-    pub async fn up(options: Options) -> Result<Self, DevError> {
+    pub async fn up(options: DevOptions) -> Result<Self, DevError> {
         let folder = absolute(&options.folder)?;
         layout::check(&options)?;
-        if let Some(layout) = Layout::read(&folder)? {
+        if let Some(layout) = DevLayout::read(&folder)? {
             if let Some(difference) = layout.difference(&options) {
                 return Err(DevError::OtherOptions { folder, difference });
             }
@@ -99,7 +99,7 @@ impl SuperCluster {
                 if let Some(pid) = rustix::process::Pid::from_raw(supervisor.id().cast_signed()) {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
                 }
-                if program::ended_by(&mut supervisor, Instant::now() + ENDING).is_none() {
+                if program::ended_by(&mut supervisor, Instant::now() + STOP_TIMEOUT).is_none() {
                     let _ = supervisor.kill();
                     let _ = supervisor.wait();
                 }
@@ -118,16 +118,16 @@ impl SuperCluster {
     /// [`DevError::NoCluster`]
     pub fn open(folder: &Path) -> Result<Self, DevError> {
         let folder = absolute(folder)?;
-        match Layout::read(&folder)? {
+        match DevLayout::read(&folder)? {
             Some(layout) => Ok(Self { folder, layout, supervisor: None }),
             None => Err(DevError::NoCluster(folder)),
         }
     }
 
     /// Returns the options with which it was made. Options without lasting effect (binary, lifetime) are as in
-    /// [`Options::default`].
-    pub fn made_with(&self) -> Options {
-        Options { folder: self.folder.clone(), ..self.layout.options() }
+    /// [`DevOptions::default`].
+    pub fn made_with(&self) -> DevOptions {
+        DevOptions { folder: self.folder.clone(), ..self.layout.options() }
     }
 
     /// Waits until all running servers have connected to each other: routes, gateways, and a JetStream meta leader that
@@ -317,7 +317,7 @@ impl SuperCluster {
     }
 
     /// Returns all servers.
-    pub fn servers(&self) -> &[Server] {
+    pub fn servers(&self) -> &[DevServer] {
         &self.layout.servers
     }
 
@@ -333,7 +333,7 @@ impl SuperCluster {
     }
 
     /// Returns the folder of a server's configuration, log, JetStream store and account JWTs (`jwt/`).
-    pub fn server_folder(&self, server: &Server) -> PathBuf {
+    pub fn server_folder(&self, server: &DevServer) -> PathBuf {
         config::server_folder(&self.folder, server)
     }
 
@@ -375,8 +375,8 @@ impl Drop for SuperCluster {
 
 /// Checks whether a supervisor runs. A supervisor that holds the ports but does not listen yet is just starting,
 /// perhaps for a run that has been killed since.
-async fn answers(layout: &Layout) -> Result<bool, DevError> {
-    let until = Instant::now() + STARTING;
+async fn answers(layout: &DevLayout) -> Result<bool, DevError> {
+    let until = Instant::now() + START_TIMEOUT;
     loop {
         if control::ask(layout, Request::Status).await.is_ok() {
             return Ok(true);

@@ -1,8 +1,8 @@
 //! The process that owns the servers and the forwarders of one super-cluster.
 
 use super::control::{Envelope, MOST, Request, ServerState, State};
-use super::forwarder::Links;
-use super::layout::{Layout, Server};
+use super::forwarder::GatewayProxies;
+use super::layout::{DevLayout, DevServer};
 use super::{DevError, config, files, ports, program};
 use crate::sign::memory;
 use std::net::Ipv4Addr;
@@ -17,10 +17,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
 
 /// Time for servers to end after SIGTERM before they are killed.
-const GRACE: Duration = Duration::from_secs(8);
+const SIGTERM_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Time for `ps` to answer.
-const ASKED: Duration = Duration::from_secs(5);
+const PS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest command line of a server, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -38,9 +38,9 @@ pub enum Ending {
 }
 
 struct Supervisor {
-    layout: Layout,
+    layout: DevLayout,
     folder: PathBuf,
-    links: Arc<Links>,
+    proxies: Arc<GatewayProxies>,
     servers: Mutex<Vec<Option<Child>>>,
     stop: Notify,
 }
@@ -53,17 +53,17 @@ struct Supervisor {
 pub async fn supervise(folder: &Path, ending: Ending) -> Result<(), DevError> {
     // A separate session, so that an interrupt at the terminal does not reach the servers.
     let _ = rustix::process::setsid();
-    let layout = Layout::read(folder)?.ok_or_else(|| DevError::NoCluster(folder.to_owned()))?;
+    let layout = DevLayout::read(folder)?.ok_or_else(|| DevError::NoCluster(folder.to_owned()))?;
     let taken = |error: std::io::Error| DevError::Ports(error.to_string());
     let control = TcpListener::bind((Ipv4Addr::LOCALHOST, layout.control_port)).await.map_err(taken)?;
-    let links = Links::start(&layout).await.map_err(taken)?;
+    let proxies = GatewayProxies::start(&layout).await.map_err(taken)?;
     let mut terminate =
         signal(SignalKind::terminate()).map_err(|error| DevError::Supervisor(format!("cannot run: {error}")))?;
     let supervisor = Arc::new(Supervisor {
         servers: Mutex::new(layout.servers.iter().map(|_| None).collect()),
         layout,
         folder: folder.to_owned(),
-        links,
+        proxies,
         stop: Notify::new(),
     });
     let all: Vec<String> = supervisor.layout.servers.iter().map(|server| server.name.clone()).collect();
@@ -130,8 +130,8 @@ impl Supervisor {
             Request::Status => {}
             Request::Kill(names) => self.kill(&names).await?,
             Request::Start(names) => self.start(&names).await?,
-            Request::Cut(region) => self.links.cut(&region),
-            Request::Heal(region) => self.links.heal(&region),
+            Request::Cut(region) => self.proxies.cut(&region),
+            Request::Heal(region) => self.proxies.heal(&region),
             Request::Stop => self.terminate().await,
         }
         Ok(self.state().await)
@@ -150,10 +150,10 @@ impl Supervisor {
             };
             servers.push((server.name.clone(), state));
         }
-        State { supervisor: std::process::id(), servers, cut: self.links.cut_off().into_iter().collect() }
+        State { supervisor: std::process::id(), servers, cut: self.proxies.cut_off().into_iter().collect() }
     }
 
-    fn last_words(&self, server: &Server) -> String {
+    fn last_words(&self, server: &DevServer) -> String {
         let folder = config::server_folder(&self.folder, server);
         let last = ["console.log", "server.log"].iter().find_map(|name| {
             let text = files::end_of(&folder.join(name));
@@ -177,7 +177,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn spawn(&self, server: &Server) -> std::io::Result<Child> {
+    fn spawn(&self, server: &DevServer) -> std::io::Result<Child> {
         let console = files::new_log(&config::server_folder(&self.folder, server).join("console.log"))?;
         Command::from(memory::command(&self.layout.binary))
             .arg("--config")
@@ -218,7 +218,7 @@ impl Supervisor {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
-        let deadline = tokio::time::Instant::now() + GRACE;
+        let deadline = tokio::time::Instant::now() + SIGTERM_TIMEOUT;
         for child in children.iter_mut() {
             if let Some(mut child) = child.take()
                 && tokio::time::timeout_at(deadline, child.wait()).await.is_err()
@@ -287,7 +287,7 @@ fn command_line(pid: u32) -> Option<String> {
         Some(_) => of(&pid),
         None => {
             let mut ps = memory::command(program::on_path("ps")?);
-            program::run(ps.args(["-o", "command=", "-p", &pid.to_string()]), ASKED).ok().map(|said| said.out)
+            program::run(ps.args(["-o", "command=", "-p", &pid.to_string()]), PS_TIMEOUT).ok().map(|said| said.out)
         }
     }
 }

@@ -1,24 +1,24 @@
 //! Tests without servers. Those with servers are in `tests/it/supercluster`.
 
 use super::binary::{Binary, recent_enough};
-use super::layout::{self, Layout};
+use super::layout::{self, DevLayout};
 use super::pins::{DEFAULT_VERSION, PINS};
-use super::{Options, config, ports};
+use super::{DevOptions, config, ports};
 use crate::definition::{self, SourceFile};
 use crate::model::nkey::{KeyKind, PublicKey};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-fn laid_out(options: &Options) -> Layout {
+fn laid_out(options: &DevOptions) -> DevLayout {
     layout::check(options).unwrap();
-    Layout {
+    DevLayout {
         regions: options.regions.clone(),
         servers_per_region: options.servers as u16,
         stretch: options.stretch,
         tls: options.tls,
         strict_signing_keys: options.strict_signing_keys,
-        servers: Layout::servers(options, 20_000),
+        servers: DevLayout::servers(options, 20_000),
         control_port: 20_000,
         control_token: "0123456789abcdef".repeat(2),
         binary: "nats-server".into(),
@@ -34,9 +34,9 @@ fn laid_out(options: &Options) -> Layout {
 #[test]
 fn a_layout_that_was_not_written_here_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let ours = laid_out(&Options { stretch: true, ..Options::default() });
+    let ours = laid_out(&DevOptions { stretch: true, ..DevOptions::default() });
     ours.write(folder.path()).unwrap();
-    assert_eq!(Layout::read(folder.path()).unwrap(), Some(ours.clone()));
+    assert_eq!(DevLayout::read(folder.path()).unwrap(), Some(ours.clone()));
     let text = serde_json::to_value(&ours).unwrap();
     for (place, value) in [
         ("/servers/0/name", json!("../../x")),
@@ -62,26 +62,26 @@ fn a_layout_that_was_not_written_here_is_refused() {
     ] {
         let mut changed = text.clone();
         *changed.pointer_mut(place).unwrap() = value;
-        std::fs::write(Layout::path(folder.path()), changed.to_string()).unwrap();
-        let error = Layout::read(folder.path()).unwrap_err().to_string();
+        std::fs::write(DevLayout::path(folder.path()), changed.to_string()).unwrap();
+        let error = DevLayout::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("did not write it so"), "{place}: {error}");
     }
 }
 
 #[test]
 fn options_that_cannot_be_are_refused() {
-    let base = Options::default;
+    let base = DevOptions::default;
     for (options, why) in [
-        (Options { regions: vec![], ..base() }, "at least one region"),
-        (Options { servers: 0, ..base() }, "at least one region with one server"),
-        (Options { regions: vec!["a".into()], servers: 1, ..base() }, "one server alone"),
-        (Options { regions: vec!["a/b".into()], ..base() }, "use letters"),
-        (Options { regions: vec!["..".into()], ..base() }, "a letter or digit first"),
-        (Options { regions: vec!["a".into(), "a".into()], ..base() }, "twice"),
-        (Options { regions: vec!["stretch".into()], stretch: true, ..base() }, "beside the stretch cluster"),
-        (Options { regions: vec!["a".into(), "a-1".into()], ..base() }, "the name of a region and of a server"),
-        (Options { servers: 50, ..base() }, "more than 42 servers"),
-        (Options { servers: usize::MAX / 2, ..base() }, "more than 42 servers"),
+        (DevOptions { regions: vec![], ..base() }, "at least one region"),
+        (DevOptions { servers: 0, ..base() }, "at least one region with one server"),
+        (DevOptions { regions: vec!["a".into()], servers: 1, ..base() }, "one server alone"),
+        (DevOptions { regions: vec!["a/b".into()], ..base() }, "use letters"),
+        (DevOptions { regions: vec!["..".into()], ..base() }, "a letter or digit first"),
+        (DevOptions { regions: vec!["a".into(), "a".into()], ..base() }, "twice"),
+        (DevOptions { regions: vec!["stretch".into()], stretch: true, ..base() }, "beside the stretch cluster"),
+        (DevOptions { regions: vec!["a".into(), "a-1".into()], ..base() }, "the name of a region and of a server"),
+        (DevOptions { servers: 50, ..base() }, "more than 42 servers"),
+        (DevOptions { servers: usize::MAX / 2, ..base() }, "more than 42 servers"),
     ] {
         let error = layout::check(&options).unwrap_err().to_string();
         assert!(error.contains(why), "{error} lacks {why}");
@@ -90,7 +90,7 @@ fn options_that_cannot_be_are_refused() {
 
 #[test]
 fn no_two_listeners_share_a_port() {
-    let layout = laid_out(&Options { stretch: true, ..Options::default() });
+    let layout = laid_out(&DevOptions { stretch: true, ..DevOptions::default() });
     let ports = layout.servers.iter().flat_map(|s| {
         [s.client_port, s.monitor_port, s.route_port, s.gateway_port, s.gateway_forwarder, s.route_forwarder]
     });
@@ -121,7 +121,7 @@ fn ports_of_a_killed_server_are_waited_for() {
 
 #[test]
 fn links_between_regions_go_through_forwarders_only() {
-    let layout = laid_out(&Options { stretch: true, ..Options::default() });
+    let layout = laid_out(&DevOptions { stretch: true, ..DevOptions::default() });
     for server in &layout.servers {
         let text = config::server(&layout, Path::new("/folder"), server);
         for other in layout.servers.iter().filter(|other| other.region != server.region) {
@@ -138,7 +138,7 @@ fn links_between_regions_go_through_forwarders_only() {
 
 #[test]
 fn paths_are_quoted_for_the_configuration() {
-    let layout = laid_out(&Options::default());
+    let layout = laid_out(&DevOptions::default());
     let text = config::server(&layout, Path::new("/my \"own\" folder"), &layout.servers[0]);
     assert!(text.contains(r#"operator: "/my \"own\" folder/operator.jwt""#), "{text}");
 }
@@ -165,7 +165,7 @@ fn the_default_version_is_pinned() {
 #[test]
 fn the_example_definition_is_valid() {
     for (servers, stretch, tls) in [(3, false, false), (1, true, true), (2, true, false), (5, false, true)] {
-        let layout = laid_out(&Options { servers, stretch, tls, ..Options::default() });
+        let layout = laid_out(&DevOptions { servers, stretch, tls, ..DevOptions::default() });
         let operator = PublicKey::parse(&layout.operator_id).unwrap();
         let text = config::definition(&layout);
         let file = SourceFile { name: "vstream.yaml".to_owned(), text: text.clone() };

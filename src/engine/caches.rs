@@ -6,18 +6,18 @@
 //! the run pushes tokens, it connects as a user of each account, which makes the servers load the account. Only then do
 //! servers with a `memory` resolver show which preload they have.
 
-use super::clock::ASK;
+use super::clock::REQUEST_TIMEOUT;
 use super::error::ApplyError;
 use super::planned::Planned;
 use super::session::{ReadError, Session};
-use super::tokens::Issued;
-use super::{Connector, Tell};
+use super::tokens::SignedPush;
+use super::{Connector, Progress};
 use crate::desired::members;
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::topology::Region;
 use crate::model::virtual_stream::Account;
-use crate::observed::link::{Link, LinkError};
+use crate::observed::connection::{Connection, ConnectionError};
 use crate::observed::survey::Observed;
 use crate::observed::{AccountOnServer, Live, Stored};
 use crate::plan::{AccountPlan, Plan};
@@ -39,7 +39,7 @@ pub(super) enum Accounts {
 /// An account that some caches have not loaded.
 struct Unloaded<'p> {
     /// The account's index in the plan.
-    place: usize,
+    index: usize,
     account: &'p AccountPlan,
     /// The names of these caches.
     caches: BTreeSet<&'p str>,
@@ -49,7 +49,7 @@ struct Unloaded<'p> {
 
 /// Returns a finding for each account that caches must load for this plan, but whose users do not reach all these
 /// caches. For new accounts, it tries the users of the application's account.
-pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
+pub(crate) async fn look<C: Connector<Connection = L>, L: Connection>(
     session: &Session<'_, L>,
     plan: &Plan,
     observed: &Observed,
@@ -57,15 +57,15 @@ pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
 ) -> Vec<Finding> {
     let members: Vec<_> = members(session.definition).collect();
     let members = &members;
-    let looks = unloaded(plan, observed).map(|Unloaded { place, account, caches, imported }| async move {
-        let (application, region) = members[place];
+    let looks = unloaded(plan, observed).map(|Unloaded { index, account, caches, imported }| async move {
+        let (application, region) = members[index];
         let of_application =
             |(other, region): &(&Account, Option<&Region>)| other.id == application.id && region.is_none();
         let (user, region) = match account.new {
             true => (&plan.accounts[members.iter().position(of_application)?], None),
             false => (account, region.map(|region| &region.name)),
         };
-        let (strict, timeout) = (session.is_strict(), session.deadline.at_most(ASK));
+        let (strict, timeout) = (session.is_strict(), session.deadline.at_most(REQUEST_TIMEOUT));
         let reached = connector.load(application, region, user.current.as_deref()?, strict, timeout).await;
         unreached(&account.name, &caches, &reached, imported)
     });
@@ -78,27 +78,27 @@ pub(crate) async fn look<C: Connector<Link = L>, L: Link>(
 /// # Errors
 /// [`ReadError::Refused`] if a server does not load an account, and the run pushes tokens with imports from it.
 pub(super) async fn load<C: Connector>(
-    session: &Session<'_, C::Link>,
+    session: &Session<'_, C::Connection>,
     planned: &Planned<'_>,
-    tokens: &[Issued],
+    tokens: &[SignedPush],
     which: Accounts,
     connector: &C,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
     let members: Vec<_> = members(session.definition).collect();
-    let (strict, timeout) = (session.is_strict(), session.deadline.at_most(ASK));
+    let (strict, timeout) = (session.is_strict(), session.deadline.at_most(REQUEST_TIMEOUT));
     let all = unloaded(&planned.plan, &planned.observed).chain(unread(&planned.plan, &planned.observed));
     let due: Vec<Unloaded<'_>> = all.filter(|one| one.account.new == (which == Accounts::New)).collect();
     if due.is_empty() {
         return Ok(());
     }
-    tell.step("having servers load the accounts", 0, 0);
-    let (members, made) = (&members, |place: usize| tokens.iter().find(|one| one.place == place));
-    let loads = due.iter().map(|Unloaded { place, account, caches, imported }| async move {
-        let (application, region) = members[*place];
+    progress.step("having servers load the accounts", 0, 0);
+    let (members, made) = (&members, |index: usize| tokens.iter().find(|one| one.index == index));
+    let loads = due.iter().map(|Unloaded { index, account, caches, imported }| async move {
+        let (application, region) = members[*index];
         let claims = match which {
             Accounts::Old => account.current.as_deref().cloned(),
-            Accounts::New => AccountClaims::decode(made(*place)?.token.as_str()).ok(),
+            Accounts::New => AccountClaims::decode(made(*index)?.token.as_str()).ok(),
         };
         let reached = connector.load(application, region.map(|region| &region.name), &claims?, strict, timeout).await;
         unreached(&account.name, caches, &reached, *imported).filter(|_| *imported)
@@ -115,7 +115,7 @@ fn unloaded<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = 
     let pushes = plan.accounts.iter().flat_map(|account| &account.pushes);
     let imports: HashSet<&str> =
         pushes.flat_map(|push| push.claims.imports().iter().map(|import| import.account.as_str())).collect();
-    plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(move |(place, (account, found))| {
+    plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(move |(index, (account, found))| {
         let imported = imports.contains(account.id.to_string().as_str());
         let due = |on: &&AccountOnServer| match on.stored {
             Stored::NotKept { cached } if account.new || on.live == Live::NotLoaded => {
@@ -124,18 +124,18 @@ fn unloaded<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = 
             _ => false,
         };
         let caches: BTreeSet<&str> = found.servers.iter().filter(due).map(|on| on.server.as_str()).collect();
-        (!caches.is_empty()).then_some(Unloaded { place, account, caches, imported })
+        (!caches.is_empty()).then_some(Unloaded { index, account, caches, imported })
     })
 }
 
 /// Returns the accounts that some servers with a `memory` resolver have not loaded.
 fn unread<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Unloaded<'p>> {
-    plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(|(place, (account, found))| {
+    plan.accounts.iter().zip(&observed.accounts).enumerate().filter_map(|(index, (account, found))| {
         let due = |on: &&AccountOnServer| {
             matches!(on.stored, Stored::Outside { token: Some(_), by_reload: true }) && on.live == Live::NotLoaded
         };
         let caches: BTreeSet<&str> = found.servers.iter().filter(due).map(|on| on.server.as_str()).collect();
-        (!caches.is_empty()).then_some(Unloaded { place, account, caches, imported: false })
+        (!caches.is_empty()).then_some(Unloaded { index, account, caches, imported: false })
     })
 }
 
@@ -143,7 +143,7 @@ fn unread<'p>(plan: &'p Plan, observed: &'p Observed) -> impl Iterator<Item = Un
 fn unreached(
     account: &str,
     caches: &BTreeSet<&str>,
-    reached: &Result<Vec<Result<String, LinkError>>, LinkError>,
+    reached: &Result<Vec<Result<String, ConnectionError>>, ConnectionError>,
     imported: bool,
 ) -> Option<Finding> {
     let tried = reached.as_deref().unwrap_or_default();
@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn what_keeps_a_user_from_a_cache_is_said() {
         let caches = BTreeSet::from(["east-1", "east-2"]);
-        let error = || LinkError { code: "unreachable", message: "nats://b: refused".into(), next: "Look.".into() };
+        let error =
+            || ConnectionError { code: "unreachable", message: "nats://b: refused".into(), next: "Look.".into() };
         let took = |name: &str| Ok(name.to_owned());
         assert_eq!(unreached("APP", &caches, &Ok(vec![took("east-2"), took("west-1"), took("east-1")]), true), None);
         for (reached, said, next) in [

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Maximum time for one request, within the verb's time.
-pub(crate) const ASK: Duration = Duration::from_secs(5);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The end of a verb's time.
 #[derive(Debug, Clone, Copy)]

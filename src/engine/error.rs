@@ -3,7 +3,7 @@
 use super::confirm::ConfirmError;
 use super::lease::LeaseError;
 use super::push_log::PushLogError;
-use super::report::{Applied, Tokens};
+use super::report::{Applied, PushedTokens};
 use super::session::ReadError;
 use super::signed_plan::NotAsPlanned;
 use super::tokens::IssueError;
@@ -62,9 +62,9 @@ pub enum ApplyError {
     },
     /// Streams or consumers could not be made, changed or deleted.
     #[error("{failed} of {total} streams and consumers are not as planned; {}", match .pushed {
-        Tokens::None => "no token was pushed",
-        Tokens::BeforeMappings => "tokens were pushed, but none with the new mappings: applications are not led to them",
-        Tokens::All => "the new tokens are in force",
+        PushedTokens::None => "no token was pushed",
+        PushedTokens::BeforeMappings => "tokens were pushed, but none with the new mappings: applications are not led to them",
+        PushedTokens::All => "the new tokens are in force",
     })]
     Provision {
         /// The number of failures.
@@ -72,7 +72,7 @@ pub enum ApplyError {
         /// The number of streams and consumers that the run handled.
         total: usize,
         /// The tokens that were pushed before. Streams are deleted after all of them.
-        pushed: Tokens,
+        pushed: PushedTokens,
     },
     /// Another tool or run pushed a token since the plan was made.
     #[error("the token of account {account} was changed by another tool or run since the plan was made; {}", match .pushed {
@@ -101,7 +101,7 @@ pub enum ApplyError {
     #[error(
         "another tool or run changed something meanwhile, and now {0} would be removed, which was not in the plan; nothing more was done"
     )]
-    TakesAwayMore(String),
+    RemovesMore(String),
     /// The lease that keeps two runs apart failed.
     #[error(transparent)]
     Lease(#[from] LeaseError),

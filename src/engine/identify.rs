@@ -15,7 +15,7 @@ use crate::sign::keyring::Keyring;
 use std::time::Duration;
 
 /// Longest search for regional accounts. It is long because the run makes each account that it does not find.
-const SEARCH: Duration = Duration::from_secs(30);
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns the prefix under which the application's account reaches a region's JetStream, if it imports from that
 /// account.
@@ -108,7 +108,7 @@ impl<L: Requests> Servers<'_, L> {
         if !self.resolver.lists_accounts() {
             return Ok(Vec::new());
         }
-        let timeout = self.deadline.at_most(SEARCH);
+        let timeout = self.deadline.at_most(SEARCH_TIMEOUT);
         let read = |token: &str| TrustedClaims::verify(token, self.anchor).ok();
         servers::stored_claims(self.system, self.deployment, timeout, read).await
     }

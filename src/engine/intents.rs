@@ -3,7 +3,7 @@
 use super::error::ApplyError;
 use super::push_log::Intent;
 use super::session::Session;
-use super::tokens::{IssueError, Issued};
+use super::tokens::{IssueError, SignedPush};
 use crate::desired::members;
 use crate::model::claims::AccountClaims;
 use crate::observed::Requests;
@@ -13,7 +13,7 @@ use crate::sign::{SignedToken, Signer, issue_account};
 /// Signs the claims from which an account is edited, if they are more than the stored token. The run then undoes
 /// another tool's push, but keeps its changes. The token is never pushed. Without it, the log would attribute the other
 /// tool's changes to this run.
-fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<SignedToken>, IssueError> {
+fn edited_claims(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<SignedToken>, IssueError> {
     let (Some(push), Some(current), Some(signer)) = (account.pushes.first(), &account.current, signer) else {
         return Ok(None);
     };
@@ -31,23 +31,23 @@ fn found(account: &AccountPlan, signer: Option<&dyn Signer>) -> Result<Option<Si
 pub(super) fn begin<L: Requests>(
     session: &Session<'_, L>,
     plan: &Plan,
-    tokens: &[Issued],
+    tokens: &[SignedPush],
     signer: Option<&dyn Signer>,
 ) -> Result<(), ApplyError> {
     let Some(log) = session.log.as_ref().filter(|_| !tokens.is_empty()) else { return Ok(()) };
     let members: Vec<_> = members(session.definition).collect();
-    let found = plan.accounts.iter().map(|account| found(account, signer)).collect::<Result<Vec<_>, _>>()?;
+    let found = plan.accounts.iter().map(|account| edited_claims(account, signer)).collect::<Result<Vec<_>, _>>()?;
     let intents: Vec<Intent<'_>> = tokens
         .iter()
         .filter_map(|one| {
-            let account = &plan.accounts[one.place];
+            let account = &plan.accounts[one.index];
             let push = account.pushes.iter().find(|push| push.stage == one.stage)?;
             let first = one.base == push.base;
-            let found = found[one.place].as_ref().filter(|_| first).map(SignedToken::as_str);
+            let found = found[one.index].as_ref().filter(|_| first).map(SignedToken::as_str);
             Some(Intent {
                 account: &account.name,
                 id: &one.id,
-                application: &members.get(one.place)?.0.id,
+                application: &members.get(one.index)?.0.id,
                 region: account.region.as_ref().map(|region| region.as_str()),
                 stage: one.stage,
                 reason: &push.reason,

@@ -30,10 +30,10 @@ pub mod streams;
 pub mod tokens;
 pub mod user_permissions;
 
-pub use crate::observed::link::{Connector, LinkError};
+pub use crate::observed::connection::{ConnectionError, Connector};
 pub use clock::Deadline;
 pub use planned::Planner;
-pub use progress::{Silent, Tell};
+pub use progress::{Progress, Silent};
 
 #[cfg(test)]
 mod tests;

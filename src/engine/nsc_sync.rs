@@ -21,9 +21,9 @@ pub const BEHIND: &str = "nsc-store-behind";
 
 /// The result of the comparison; empty without a store.
 #[derive(Debug, Default)]
-pub struct Look {
+pub struct NscComparison {
     /// Accounts whose copies are older than the servers', or missing.
-    pub behind: Vec<String>,
+    pub stale_nsc_copies: Vec<String>,
     /// Findings that stop the run, and one about old copies.
     pub findings: Vec<Finding>,
 }
@@ -50,38 +50,38 @@ struct Member {
 }
 
 /// Compares the definition's nsc store with the tokens on the servers.
-pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -> Look {
-    let Some(path) = &session.definition.nsc_store else { return Look::default() };
+pub(crate) fn look<L: Requests>(session: &Session<'_, L>, observed: &Observed) -> NscComparison {
+    let Some(path) = &session.definition.nsc_store else { return NscComparison::default() };
     let servers = observed.accounts.iter().map(|account| account.servers.as_slice());
     let members = members(session, servers);
     match Store::open(path, &operators(session)) {
-        Err(error) => Look { findings: vec![unusable(path, &error.to_string())], ..Look::default() },
+        Err(error) => NscComparison { findings: vec![unusable(path, &error.to_string())], ..NscComparison::default() },
         Ok(store) => {
             let judged = members.iter().map(|member| (member, compare(&store, member)));
-            let (mut behind, mut replaced, mut findings) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut stale_nsc_copies, mut replaced, mut findings) = (Vec::new(), Vec::new(), Vec::new());
             for (member, copy) in judged {
                 match copy {
                     // A new account is on no server yet.
-                    Copy::Behind if member.base.is_some() => behind.push(member.name.clone()),
+                    Copy::Stale if member.base.is_some() => stale_nsc_copies.push(member.name.clone()),
                     Copy::Differs { .. } => replaced.push(member.name.clone()),
                     _ => {}
                 }
                 findings.extend(in_the_way(&store, member, copy));
             }
-            if !behind.is_empty() {
+            if !stale_nsc_copies.is_empty() {
                 findings.push(Finding::warning(
                     BEHIND,
                     place(store.folder()),
                     format!(
                         "its copies of account {} are older than the servers' or not there: `nsc push -A` would remove \
                          what was pushed since, `nsc push -P` whole accounts",
-                        behind.join(", ")
+                        stale_nsc_copies.join(", ")
                     ),
                     "Run apply: it brings them up to date.",
                 ));
             }
-            behind.append(&mut replaced);
-            Look { behind, findings }
+            stale_nsc_copies.append(&mut replaced);
+            NscComparison { stale_nsc_copies, findings }
         }
     }
 }
@@ -109,7 +109,7 @@ pub async fn write_back<L: Requests>(session: &Session<'_, L>, options: &Options
         let Some(base) = &member.base else { continue };
         let copy = compare(&store, member);
         let allowed = matches!(copy, Copy::Differs { .. }) && options.allows(NSC_STORE_DIFFERS);
-        if copy != Copy::Behind && !allowed {
+        if copy != Copy::Stale && !allowed {
             back.findings.extend(in_the_way(&store, member, copy));
             continue;
         }
@@ -172,8 +172,8 @@ fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
     let place = format!("{}, account {name}", place(store.folder()));
     let since = base.as_ref().map(|base| format_time(base.claims.issued_at())).unwrap_or_default();
     match copy {
-        Copy::Same | Copy::Behind => None,
-        Copy::Newer { diff, takes_away } => {
+        Copy::Same | Copy::Stale => None,
+        Copy::Newer { diff, removes_needed } => {
             let finding = Finding::error(
                 "nsc-store-newer",
                 place,
@@ -181,7 +181,7 @@ fn in_the_way(store: &Store, member: &Member, copy: Copy) -> Option<Finding> {
                     "its copy was edited and not pushed: the servers' token was issued {since}, before it or in the \
                      same second. Pushing it would change"
                 ),
-                match takes_away {
+                match removes_needed {
                     false => format!(
                         "Push it (`nsc push -a {name}`), then run this again. Or drop the edit: `nsc pull -A -F`."
                     ),

@@ -1,10 +1,10 @@
 //! A plan with its inputs, and the trait for verbs that make plans.
 
 use super::clock::now;
-use super::session::{Given, Hearing, ReadError, Session};
-use super::{Connector, Deadline, Tell, regional_keys};
+use super::session::{ReadError, Session, Subscription, VerbInputs};
+use super::{Connector, Deadline, Progress, regional_keys};
 use crate::desired::DesiredAccount;
-use crate::observed::link::Link;
+use crate::observed::connection::Connection;
 use crate::observed::survey::Observed;
 use crate::plan::preflight::REGIONAL_KEY_MISSING;
 use crate::plan::{self, Options, Plan};
@@ -18,16 +18,16 @@ pub trait Planner {
     /// [`ReadError`]
     fn plan<'d, C: Connector>(
         &self,
-        given: Given<'d, '_>,
+        inputs: VerbInputs<'d, '_>,
         connector: &C,
         options: &Options,
-        hearing: Hearing<C::Link>,
+        subscription: Subscription<C::Connection>,
         deadline: Deadline,
-        tell: &dyn Tell,
-    ) -> impl Future<Output = Result<(Session<'d, C::Link>, Planned<'d>), ReadError>>;
+        progress: &dyn Progress,
+    ) -> impl Future<Output = Result<(Session<'d, C::Connection>, Planned<'d>), ReadError>>;
 
     /// Returns the reasons why a new plan must not be carried out, one line each.
-    fn recheck<L: Link>(&self, _session: &Session<'_, L>, _planned: &Planned<'_>) -> Vec<String> {
+    fn recheck<L: Connection>(&self, _session: &Session<'_, L>, _planned: &Planned<'_>) -> Vec<String> {
         Vec::new()
     }
 
@@ -55,11 +55,11 @@ pub struct Planned<'d> {
     /// The options that the plan was made with.
     pub options: Options,
     /// Accounts whose copies in the nsc store are older than the servers' tokens. `apply` updates them at its end.
-    pub behind: Vec<String>,
+    pub stale_nsc_copies: Vec<String>,
 }
 
 /// Returns the plan for this deployment. Its findings include missing keys.
-pub(crate) fn compare<L: Link>(
+pub(crate) fn compare<L: Connection>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
@@ -68,7 +68,7 @@ pub(crate) fn compare<L: Link>(
 ) -> Plan {
     let mut plan = plan::plan(&session.definition.topology, desired, observed, options, now());
     let mut missing = regional_keys::missing_keys(session.definition, &plan, keys, options, session.is_strict());
-    plan::admit(&mut missing, options);
+    plan::downgrade_allowed(&mut missing, options);
     plan.findings.extend(missing);
     plan
 }

@@ -1,34 +1,34 @@
 //! Pushes the tokens of one stage if the stored tokens are as planned, and waits until every server confirms them.
 
-use super::Tell;
+use super::Progress;
 use super::confirm::{Confirmation, confirm_push, missed};
 use super::error::ApplyError;
 use super::report::{Applied, Pushed};
 use super::session::{Session, too_late};
-use super::tokens::Issued;
+use super::tokens::SignedPush;
 use crate::model::claims::{AccountClaims, TrustAnchor, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
-use crate::observed::link::Link;
+use crate::observed::connection::Connection;
 use crate::plan::preflight::KEPT_DIFFERS;
 use crate::plan::{Plan, Stage, is_nowhere};
 use crate::resolver::NotPushed;
 use crate::resolver::push::{Answer, PushOutcome};
 use crate::sign::SignedToken;
-use crate::verify::account::{Age, Verdict as Has};
+use crate::verify::account::{Age, TokenState as Has};
 use futures::future::pending;
 use std::time::Duration;
 
 /// Pushes the tokens of one stage, and waits until every server confirms them.
-pub(super) async fn push_stage<L: Link>(
+pub(super) async fn push_stage<L: Connection>(
     session: &Session<'_, L>,
     plan: &Plan,
-    tokens: &[Issued],
+    tokens: &[SignedPush],
     stage: Stage,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
-    let issued: Vec<&Issued> = tokens.iter().filter(|one| one.stage == stage).collect();
+    let issued: Vec<&SignedPush> = tokens.iter().filter(|one| one.stage == stage).collect();
     if issued.is_empty() {
         return Ok(());
     }
@@ -43,29 +43,29 @@ pub(super) async fn push_stage<L: Link>(
     // token by an untrusted key over them. The run then pushes them again if the stored tokens are still as planned.
     for attempt in 0..PUSHES {
         still_as_planned(session, plan, &open, applied).await?;
-        tell.step(pushing(stage), 0, 0);
+        progress.step(pushing(stage), 0, 0);
         if let Some(log) = session.log.as_ref().filter(|_| attempt == 0) {
             log.pushing(stage);
         }
-        if let Some(watch) = session.watch.as_ref().filter(|_| attempt == 0) {
+        if let Some(claims_updates) = session.claims_updates.as_ref().filter(|_| attempt == 0) {
             for one in &issued {
                 // A key of the anchor signed it, as was verified when it was signed.
                 if let Ok(claims) = TrustedClaims::verify(one.token.as_str(), &session.anchor) {
-                    watch.push(claims, one.token.as_str(), plan.accounts[one.place].current.as_ref());
+                    claims_updates.push(claims, one.token.as_str(), plan.accounts[one.index].current.as_ref());
                 }
             }
         }
-        if let Some(watch) = &session.watch {
-            open.iter().for_each(|one| watch.sends(one.token.as_str()));
+        if let Some(claims_updates) = &session.claims_updates {
+            open.iter().for_each(|one| claims_updates.sends(one.token.as_str()));
         }
         let signed: Vec<(PublicKey, &SignedToken)> = open.iter().map(|one| (one.id.clone(), &one.token)).collect();
-        let timeout = session.deadline.at_most(PUSH);
+        let timeout = session.deadline.at_most(PUSH_TIMEOUT);
         let pushing = session.resolver.push(&session.system, &session.deployment, &signed, timeout);
         let answers = pushing.await.map_err(|error| not_pushed(plan, applied, error))?;
-        tell.step("waiting for every server to confirm", 0, 0);
-        let news = async {
-            match &session.watch {
-                Some(watch) => watch.hears_news(&ids).await,
+        progress.step("waiting for every server to confirm", 0, 0);
+        let update = async {
+            match &session.claims_updates {
+                Some(claims_updates) => claims_updates.wait_for_update(&ids).await,
                 None => pending().await,
             }
         };
@@ -75,7 +75,7 @@ pub(super) async fn push_stage<L: Link>(
             found = confirm_push(
                 &session.resolver, &session.system, &session.deployment, &session.anchor, &signed, &answers, left
             ) => found?,
-            () = news => return overtaken(session, plan, true),
+            () = update => return overtaken(session, plan, true),
         };
         outcomes.retain(|outcome: &PushOutcome| open.iter().all(|one| one.id != outcome.account));
         outcomes.extend(answers);
@@ -89,13 +89,13 @@ pub(super) async fn push_stage<L: Link>(
         open.retain(|one| {
             was_missed(&one.id, &outcomes, &confirmations) || was_overwritten(&one.id, &confirmations, &session.anchor)
         });
-        if open.is_empty() || session.deadline.left() < AGAIN {
+        if open.is_empty() || session.deadline.left() < MINIMUM_RETRY_TIMEOUT {
             break;
         }
     }
     let earlier = applied.pushed.len();
     for one in issued {
-        let account = &plan.accounts[one.place];
+        let account = &plan.accounts[one.index];
         let Some(push) = account.pushes.iter().find(|push| push.stage == stage) else { continue };
         let refused = outcomes.iter().filter(|outcome| outcome.account == account.id).filter_map(|outcome| {
             match &outcome.answer {
@@ -140,9 +140,9 @@ fn not_pushed(plan: &Plan, applied: &Applied, error: NotPushed) -> ApplyError {
 
 /// Fails if another tool or run pushed something that the plan does not include. `pushed` is `true` if this run has
 /// already pushed something.
-pub(super) fn overtaken<L: Link>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
-    let Some(watch) = &session.watch else { return Ok(()) };
-    match watch.news(plan.accounts.iter().map(|account| &account.id)) {
+pub(super) fn overtaken<L: Connection>(session: &Session<'_, L>, plan: &Plan, pushed: bool) -> Result<(), ApplyError> {
+    let Some(claims_updates) = &session.claims_updates else { return Ok(()) };
+    match claims_updates.updated_account(plan.accounts.iter().map(|account| &account.id)) {
         None => Ok(()),
         Some(id) => {
             let account = plan.accounts.iter().find(|account| account.id == id);
@@ -182,33 +182,33 @@ const PUSHES: usize = 3;
 fn pushing(stage: Stage) -> &'static str {
     match stage {
         Stage::RegionalExports => "pushing what regional accounts export",
-        Stage::ApplicationLinks => "pushing what accounts export to their regions, and import from them",
+        Stage::ApplicationExportsImports => "pushing what accounts export to their regions, and import from them",
         Stage::RegionalImports => "pushing what regional accounts import",
         Stage::Mappings => "pushing account tokens",
-        Stage::RegionalImportsGone | Stage::ApplicationLinksGone | Stage::RegionalExportsGone => {
+        Stage::RegionalImportsGone | Stage::ApplicationExportsImportsGone | Stage::RegionalExportsGone => {
             "removing exports and imports"
         }
     }
 }
 
 /// Shortest remaining time for another push.
-const AGAIN: Duration = Duration::from_secs(5);
+const MINIMUM_RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest time for servers to answer a push.
-pub(super) const PUSH: Duration = Duration::from_secs(10);
+pub(super) const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Checks directly before the push that the stored tokens are still those that the plan edits, or already those to
 /// push. The resolver has no compare-and-set.
-async fn still_as_planned<L: Link>(
+async fn still_as_planned<L: Connection>(
     session: &Session<'_, L>,
     plan: &Plan,
-    issued: &[&Issued],
+    issued: &[&SignedPush],
     applied: &Applied,
 ) -> Result<(), ApplyError> {
     overtaken(session, plan, !applied.pushed.is_empty())?;
     let ids: Vec<PublicKey> = issued.iter().map(|one| one.id.clone()).collect();
     for (one, servers) in issued.iter().zip(session.tokens_of(&ids).await?) {
-        let account = &plan.accounts[one.place].name;
+        let account = &plan.accounts[one.index].name;
         if session.deadline.is_over() {
             return Err(too_late(account).into());
         }

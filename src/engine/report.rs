@@ -5,7 +5,7 @@ use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::plan::{Action, Reason, Stage};
 use crate::provision::Done;
-use crate::verify::account::Verdict as Has;
+use crate::verify::account::TokenState as Has;
 use crate::verify::streams::{Checked, Verdict};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -33,18 +33,18 @@ pub struct Applied {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Merged>,
     /// Concurrent pushes that were not used: tokens by untrusted keys, and old tokens that were pushed again.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub heard: Vec<Finding>,
+    #[serde(rename = "heard", skip_serializing_if = "Vec::is_empty")]
+    pub unused_pushes: Vec<Finding>,
     /// The file that the servers' configuration includes, to which the tokens were written (resolver type `memory`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preload: Option<PathBuf>,
     /// Servers that do not use an account's newest token in that file. Covers accounts for which the run wrote no
     /// token.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub behind: Vec<Confirmation>,
+    #[serde(rename = "behind", skip_serializing_if = "Vec::is_empty")]
+    pub not_reloaded: Vec<Confirmation>,
     /// `true` if the streams were checked after their last change, and had all readable messages.
     #[serde(skip)]
-    pub(super) looked: bool,
+    pub(super) streams_checked: bool,
     /// `true` if the streams were checked at the end.
     #[serde(skip)]
     pub(super) seen: bool,
@@ -121,7 +121,7 @@ impl Applied {
         self.pushed.retain(Pushed::is_confirmed);
         self.problems.clear();
         self.kept.clear();
-        self.behind.clear();
+        self.not_reloaded.clear();
         self.unread = None;
         self.seen = false;
     }
@@ -157,12 +157,12 @@ impl Applied {
             && self.unread.is_none()
             && self.skipped.is_empty()
             && self.kept.is_empty()
-            && self.behind.is_empty()
+            && self.not_reloaded.is_empty()
     }
 
     /// Returns each server's state of the newest token of each account.
     fn found(&self) -> impl Iterator<Item = &Confirmation> {
-        self.last_of_each().into_iter().flat_map(|pushed| &pushed.servers).chain(&self.behind)
+        self.last_of_each().into_iter().flat_map(|pushed| &pushed.servers).chain(&self.not_reloaded)
     }
 
     /// Returns `true` if a server must reload the file with the preload.
@@ -182,7 +182,7 @@ impl Applied {
 
 /// Progress of the pushes of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokens {
+pub enum PushedTokens {
     /// No token was pushed.
     None,
     /// Tokens that connect the accounts were pushed, but none that leads applications to new streams.
@@ -191,7 +191,7 @@ pub enum Tokens {
     All,
 }
 
-impl Tokens {
+impl PushedTokens {
     /// Derives the progress from the stages of the pushed tokens.
     pub(super) fn of(pushed: &[Pushed]) -> Self {
         match pushed.iter().map(|pushed| pushed.stage).max() {

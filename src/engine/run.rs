@@ -8,16 +8,16 @@ use super::lease::{self, Holder, Lease};
 use super::planned::{Planned, Planner};
 use super::push::overtaken;
 use super::report::{Applied, Merged};
-use super::session::{Given, Hearing, ReadError, Session};
+use super::session::{ReadError, Session, Subscription, VerbInputs};
 pub use super::signing::Signers;
 use super::signing::{may_sign, sign, sign_early};
 use super::steps::carry_out;
-use super::streams::{confirm_newest, may_reach_regions, see_sources};
-use super::tokens::Issued;
-use super::{Connector, Tell};
+use super::streams::{check_sources, confirm_newest, may_reach_regions};
+use super::tokens::SignedPush;
+use super::{Connector, Progress};
 use crate::model::nkey::PublicKey;
 use crate::observed::AccountOnServer;
-use crate::observed::link::Link;
+use crate::observed::connection::Connection;
 use crate::plan::{AccountPlan, Action, Plan};
 use crate::sign::keyring::Keyring;
 use futures::future::{BoxFuture, Either, pending, select};
@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout};
 const ROUNDS: usize = 8;
 
 /// Time that an interrupted run waits for a lease that it is taking, so that it can release it.
-const GIVE_BACK: Duration = Duration::from_secs(2);
+const RETURN_LEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The inputs of a run that carries out a plan.
 pub struct Run<'r, P> {
@@ -64,18 +64,18 @@ impl<'r, P: Planner> Run<'r, P> {
 /// [`Stopped`], whose report has everything done until then. Unconfirmed tokens are not an error: see
 /// [`Applied::is_confirmed`].
 pub async fn execute<'d, C: Connector>(
-    session: &mut Session<'d, C::Link>,
+    session: &mut Session<'d, C::Connection>,
     planned: &mut Planned<'d>,
     run: Run<'_, impl Planner>,
     connector: &C,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<Applied, Stopped> {
     if planned.plan.is_refused() {
         return Err(ApplyError::Refused(planned.plan.findings.clone()).into());
     }
     let Run { planner, mut signers, holder, patience, agree, stop } = run;
     if planned.plan.is_empty() {
-        return look_only(session, planned, &mut signers, &planner, connector, tell).await;
+        return look_only(session, planned, &mut signers, &planner, connector, progress).await;
     }
     may_sign(session, planned, &signers)?;
     if planned.plan.accounts.iter().any(|account| !account.pushes.is_empty()) {
@@ -85,12 +85,12 @@ pub async fn execute<'d, C: Connector>(
     let merged = agree_to_merged(session, planned, agree, false)?;
     let signed = sign_early(session, planned, &mut signers)?;
     let asked = Instant::now();
-    let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, tell);
+    let waiting = lease::take(session, &planned.plan, &planned.options, &holder, patience, progress);
     let (lease, stop) = match select(Box::pin(waiting), stop).await {
         Either::Left((lease, stop)) => (lease?, stop),
         Either::Right(((), taking)) => {
             // A lease that was stored but not released would keep other runs waiting until it expires.
-            if let Ok(Ok(lease)) = timeout(GIVE_BACK, taking).await {
+            if let Ok(Ok(lease)) = timeout(RETURN_LEASE_TIMEOUT, taking).await {
                 lease.release(false).await;
             }
             return Err(ApplyError::Interrupted.into());
@@ -104,15 +104,15 @@ pub async fn execute<'d, C: Connector>(
         async move { lease.keep().await }
     });
     let mut applied = Applied { merged, ..Applied::default() };
-    let begun = Begun { lease: &lease, signed, agree, applied: &mut applied };
-    let work = in_rounds(session, planned, &mut signers, begun, &planner, connector, tell);
+    let leased = LeasedRun { lease: &lease, signed, agree, applied: &mut applied };
+    let work = in_rounds(session, planned, &mut signers, leased, &planner, connector, progress);
     let result: Result<(), ApplyError> = tokio::select! {
         result = work => result,
         Ok(lost) = &mut keeper => Err(lost.into()),
         () = stop => Err(ApplyError::Interrupted),
     };
     keeper.abort();
-    applied.heard = session.heard();
+    applied.unused_pushes = session.unused_pushes();
     let gone = planner.removes_all() && result.is_ok() && applied.is_confirmed();
     lease.release(gone && nothing_stays(planned)).await;
     match result {
@@ -126,28 +126,28 @@ pub async fn execute<'d, C: Connector>(
 /// # Errors
 /// [`Stopped`], also if the new plan has changes, because this run has neither a lease nor the user's consent.
 async fn look_only<'d, C: Connector>(
-    session: &mut Session<'d, C::Link>,
+    session: &mut Session<'d, C::Connection>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
     planner: &impl Planner,
     connector: &C,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<Applied, Stopped> {
     let mut applied = Applied::default();
     loop {
         let tokens = sign(session, planned, signers)?;
-        carry_out(session, planned, signers, &tokens, connector, &mut applied, tell).await?;
-        see_sources(session, planned, &mut applied, tell).await;
-        see_preload(session, planned, &mut applied).await?;
+        carry_out(session, planned, signers, &tokens, connector, &mut applied, progress).await?;
+        check_sources(session, planned, &mut applied, progress).await;
+        check_preload(session, planned, &mut applied).await?;
         let Err(overtaken) = overtaken(session, &planned.plan, false) else {
-            applied.heard = session.heard();
+            applied.unused_pushes = session.unused_pushes();
             return Ok(applied);
         };
         if applied.planned_again == ROUNDS || !planner.plans_again() {
             return Err(overtaken.into());
         }
         applied.start_over();
-        plan_again(session, planned, signers.keys, planner, connector, tell).await?;
+        plan_again(session, planned, signers.keys, planner, connector, progress).await?;
         if !planned.plan.is_empty() {
             return Err(overtaken.into());
         }
@@ -156,26 +156,26 @@ async fn look_only<'d, C: Connector>(
 
 /// Carries out the plan. If another tool changes something meanwhile, plans again and continues.
 async fn in_rounds<'d, C: Connector>(
-    session: &mut Session<'d, C::Link>,
+    session: &mut Session<'d, C::Connection>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
-    begun: Begun<'_, C::Link>,
+    leased: LeasedRun<'_, C::Connection>,
     planner: &impl Planner,
     connector: &C,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
-    let agreed = taken_away(&planned.plan);
-    let Begun { lease, mut signed, agree, applied } = begun;
+    let agreed = removals(&planned.plan);
+    let LeasedRun { lease, mut signed, agree, applied } = leased;
     let mut must_plan = lease.waited || !is_as_planned(session, planned).await?;
     // If the server refuses the subscription, it has done so by now.
-    if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
+    if let Some(finding) = session.claims_updates.as_ref().and_then(|claims_updates| claims_updates.denied()) {
         return Err(ApplyError::Refused(vec![finding]));
     }
     let unread = out_of_reach(planned);
     loop {
         if must_plan {
             signed = None;
-            plan_again(session, planned, signers.keys, planner, connector, tell).await?;
+            plan_again(session, planned, signers.keys, planner, connector, progress).await?;
             // The run has no lease of an account that was out of reach.
             let turned =
                 |account: &&AccountPlan| unread.contains(&account.id) != out_of_reach(planned).contains(&account.id);
@@ -185,8 +185,8 @@ async fn in_rounds<'d, C: Connector>(
             }
             let pushed = !applied.pushed.is_empty();
             applied.merged.extend(agree_to_merged(session, planned, agree, pushed)?);
-            if let Some(more) = taken_away(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
-                return Err(ApplyError::TakesAwayMore(more));
+            if let Some(more) = removals(&planned.plan).into_iter().find(|what| !agreed.contains(what)) {
+                return Err(ApplyError::RemovesMore(more));
             }
         }
         let tokens = match signed.take() {
@@ -198,7 +198,7 @@ async fn in_rounds<'d, C: Connector>(
                 tokens
             }
         };
-        match round(session, planned, signers, &tokens, connector, applied, tell).await {
+        match round(session, planned, signers, &tokens, connector, applied, progress).await {
             Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && planner.plans_again() => {
                 must_plan = true;
                 applied.start_over();
@@ -210,18 +210,18 @@ async fn in_rounds<'d, C: Connector>(
 
 /// Carries out the plan once, and checks the result. Fails if another tool pushed something meanwhile.
 async fn round<'d, C: Connector>(
-    session: &mut Session<'d, C::Link>,
+    session: &mut Session<'d, C::Connection>,
     planned: &Planned<'d>,
     signers: &Signers<'_>,
-    tokens: &[Issued],
+    tokens: &[SignedPush],
     connector: &C,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
-    carry_out(session, planned, signers, tokens, connector, applied, tell).await?;
-    see_sources(session, planned, applied, tell).await;
+    carry_out(session, planned, signers, tokens, connector, applied, progress).await?;
+    check_sources(session, planned, applied, progress).await;
     // The report is complete even if the run fails.
-    if let Err(error) = see_preload(session, planned, applied).await {
+    if let Err(error) = check_preload(session, planned, applied).await {
         applied.unread = Some(error.to_string());
     }
     // Waiting for sources may have taken most of a minute.
@@ -230,23 +230,23 @@ async fn round<'d, C: Connector>(
 
 /// Plans again, from the servers' present state.
 async fn plan_again<'d, C: Connector>(
-    session: &mut Session<'d, C::Link>,
+    session: &mut Session<'d, C::Connection>,
     planned: &mut Planned<'d>,
     keys: &mut Keyring,
     planner: &impl Planner,
     connector: &C,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
-    tell.step("another tool or run changed something; planning again", 0, 0);
+    progress.step("another tool or run changed something; planning again", 0, 0);
     let (definition, deadline, trust) = (session.definition, session.deadline, session.trust.clone());
     // Both stay with this session. If planning fails, the run still reports the tokens that it received and pushed
     // until then.
-    let hearing = session.watch.clone().map_or(Hearing::On, Hearing::GoOn);
+    let subscription = session.claims_updates.clone().map_or(Subscription::On, Subscription::Continue);
     keys.reopen()?;
-    let given = Given { definition, keys, trust: &trust };
+    let inputs = VerbInputs { definition, keys, trust: &trust };
     let options = planned.options.clone();
     let log = session.log.clone();
-    (*session, *planned) = planner.plan(given, connector, &options, hearing, deadline, tell).await?;
+    (*session, *planned) = planner.plan(inputs, connector, &options, subscription, deadline, progress).await?;
     session.log = log;
     let moved = planner.recheck(session, planned);
     if !moved.is_empty() {
@@ -260,17 +260,17 @@ async fn plan_again<'d, C: Connector>(
 
 /// Asks the user to agree to merged pushes of other tools that were not shown yet. `pushed` is `true` if the run has
 /// already pushed something. The time that the user takes does not count against the deadline.
-fn agree_to_merged<L: Link>(
+fn agree_to_merged<L: Connection>(
     session: &mut Session<'_, L>,
     planned: &Planned<'_>,
     agree: &(dyn Fn(&[Merged]) -> bool + Sync),
     pushed: bool,
 ) -> Result<Vec<Merged>, ApplyError> {
-    let Some(watch) = &session.watch else { return Ok(Vec::new()) };
+    let Some(claims_updates) = &session.claims_updates else { return Ok(Vec::new()) };
     let merged = planned.plan.accounts.iter().map(|account| Merged {
         account: account.name.clone(),
         id: account.id.clone(),
-        changes: watch.take_untold(&account.id),
+        changes: claims_updates.take_unreported(&account.id),
     });
     let merged: Vec<Merged> = merged.filter(|merged| !merged.changes.is_empty()).collect();
     if merged.is_empty() {
@@ -285,9 +285,11 @@ fn agree_to_merged<L: Link>(
 }
 
 /// Returns `true` if the servers still have the tokens from which the plan was made, and no other tool pushed.
-async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
+async fn is_as_planned<L: Connection>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<bool, ApplyError> {
     let accounts = &planned.plan.accounts;
-    if session.watch.as_ref().is_some_and(|watch| watch.news(accounts.iter().map(|account| &account.id)).is_some()) {
+    if session.claims_updates.as_ref().is_some_and(|claims_updates| {
+        claims_updates.updated_account(accounts.iter().map(|account| &account.id)).is_some()
+    }) {
         return Ok(false);
     }
     let newest = |account: &AccountPlan, servers: &[AccountOnServer]| {
@@ -302,15 +304,15 @@ async fn is_as_planned<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>)
 ///
 /// # Errors
 /// [`Stopped`]
-pub async fn look<L: Link>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<Applied, Stopped> {
+pub async fn look<L: Connection>(session: &Session<'_, L>, planned: &Planned<'_>) -> Result<Applied, Stopped> {
     let mut applied = Applied::default();
-    see_preload(session, planned, &mut applied).await?;
+    check_preload(session, planned, &mut applied).await?;
     Ok(applied)
 }
 
 /// Reports the file with the preload, and the servers that have not reloaded it. Covers accounts whose tokens in it
 /// stay.
-async fn see_preload<L: Link>(
+async fn check_preload<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     applied: &mut Applied,
@@ -320,7 +322,7 @@ async fn see_preload<L: Link>(
     let stays = |account: &&AccountPlan| applied.pushed.iter().all(|pushed| pushed.id != account.id);
     let accounts = planned.plan.accounts.iter().zip(&planned.observed.accounts).filter(|(account, _)| stays(account));
     let found = confirm_newest(session, accounts).await?;
-    applied.behind = found.into_iter().filter(|one| !one.verdict.is_confirmed()).collect();
+    applied.not_reloaded = found.into_iter().filter(|one| !one.verdict.is_confirmed()).collect();
     Ok(())
 }
 
@@ -339,7 +341,7 @@ fn out_of_reach(planned: &Planned<'_>) -> Vec<PublicKey> {
 }
 
 /// Returns a line for each stream and mapping that a plan removes.
-fn taken_away(plan: &Plan) -> Vec<String> {
+fn removals(plan: &Plan) -> Vec<String> {
     let accounts = plan.accounts.iter().flat_map(|account| {
         let streams = account.streams.changes.iter().filter(|change| change.removes());
         let streams = streams.map(|change| format!("stream {}", change.name));
@@ -350,9 +352,9 @@ fn taken_away(plan: &Plan) -> Vec<String> {
 }
 
 /// The start of a run: its lease, already signed tokens, consent to pushes by other tools, and its report.
-struct Begun<'r, L> {
+struct LeasedRun<'r, L> {
     lease: &'r Lease<L>,
-    signed: Option<Vec<Issued>>,
+    signed: Option<Vec<SignedPush>>,
     agree: &'r (dyn Fn(&[Merged]) -> bool + Sync),
     applied: &'r mut Applied,
 }

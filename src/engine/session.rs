@@ -1,27 +1,27 @@
 //! Connects to a deployment, and reads it.
 
-use super::claims_updates::Watch;
-use super::clock::{ASK, Deadline, now};
+use super::claims_updates::ClaimsUpdates;
+use super::clock::{Deadline, REQUEST_TIMEOUT, now};
 use super::identify::{Servers, identify, imported_api};
 use super::push_log::PushLog;
-use super::{Connector, LinkError, Tell};
+use super::{ConnectionError, Connector, Progress};
 use crate::definition::Definition;
-use crate::desired::regional::{self, RegionalIds, Seat};
+use crate::desired::regional::{self, AccountRole, RegionalIds};
 use crate::desired::{self, DesiredAccount, DesiredError, Role, desired_with, members};
 use crate::model::claims::{OperatorClaims, Trust, TrustAnchor, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::PublicKey;
 use crate::model::server_version;
 use crate::model::subject::SubjectFilter;
+use crate::observed::connection::Connection;
 use crate::observed::jetstream::{
     Api, CallError, DEFAULT_PREFIX, ObservedJetStream, ObservedStream, ReadOptions, Unknown, look_at_messages, read,
 };
-use crate::observed::link::Link;
 use crate::observed::listeners::{Listeners, subscriptions};
-use crate::observed::survey::{Heard, Observed, ObservedAccount};
+use crate::observed::survey::{ConcurrentUpdates, Observed, ObservedAccount};
 use crate::observed::{AccountOnServer, Deployment, RequestError, Requests, User, system};
+use crate::plan::own_jetstream::own_api;
 use crate::plan::preflight::{ACCOUNT_EXPIRED, AccountRef, Base};
-use crate::plan::way_back::own_api;
 use crate::plan::{Plan, is_nowhere, preflight};
 use crate::resolver::{Resolver, TokenStoreError, Unread};
 use crate::sign::keyring::Keyring;
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 pub enum ReadError {
     /// The connection failed.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Connection(#[from] ConnectionError),
     /// The servers' answers are not those of a deployment's system account.
     #[error("{} {}", .0.place, .0.message)]
     Refused(Box<Finding>),
@@ -73,7 +73,7 @@ impl ReadError {
     /// Returns `true` if the error may be temporary: servers do not answer.
     pub fn may_heal(&self) -> bool {
         match self {
-            Self::Link(error) => error.code == "unreachable",
+            Self::Connection(error) => error.code == "unreachable",
             Self::Refused(finding) => finding.code == "system-silent",
             Self::System(error) => matches!(error, RequestError::Timeout(_) | RequestError::Connection(_)),
             Self::JetStream { .. } => true,
@@ -85,7 +85,7 @@ impl ReadError {
 
 /// The inputs of a verb: its definition, the keys folder, and local knowledge about the operator.
 #[derive(Debug, Clone, Copy)]
-pub struct Given<'d, 'k> {
+pub struct VerbInputs<'d, 'k> {
     /// The definition.
     pub definition: &'d Definition,
     /// The keys folder.
@@ -120,8 +120,8 @@ pub struct Session<'d, L> {
     /// The log of pushes, if there is one.
     pub log: Option<Arc<dyn PushLog>>,
     /// Pushes of other tools and runs, for a run that pushes.
-    pub watch: Option<Arc<Watch<L>>>,
-    links: Vec<L>,
+    pub claims_updates: Option<Arc<ClaimsUpdates<L>>>,
+    connections: Vec<L>,
     reaches: Vec<Reach>,
 }
 
@@ -129,13 +129,13 @@ pub struct Session<'d, L> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Reach {
     /// This connection reaches it under this prefix.
-    Link { index: usize, prefix: String },
+    Connection { connection: usize, prefix: String },
     /// The account does not exist yet.
     New,
     /// The account exists, but there is no key for it, and no import of the application's account leads to it.
     Not(String),
     /// An application's account whose claims lead to the regions' JetStream, and not to its own.
-    NoWayBack,
+    NoOwnJetStream,
 }
 
 /// The state of each server, per desired account.
@@ -145,44 +145,44 @@ pub type Tokens = Vec<Vec<AccountOnServer>>;
 const LOOK_UPS: usize = 3;
 /// Time to wait for a missing meta leader. Servers elect another one 4 to 9 s after they last heard from it, and retry
 /// (nats-server 2.15 `server/raft.go`).
-const ELECTION: Duration = Duration::from_secs(12);
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Time during which "JetStream not enabled" for a just pushed account is retried.
-const PATIENCE: Duration = Duration::from_secs(3);
+const NOT_ENABLED_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A session's setting for the subscription to pushes of other tools and runs.
 #[derive(Debug)]
-pub enum Hearing<L> {
+pub enum Subscription<L> {
     /// The session does not subscribe.
     Off,
     /// The session subscribes now.
     On,
     /// The session continues the subscription of an earlier session of the same run.
-    GoOn(Arc<Watch<L>>),
+    Continue(Arc<ClaimsUpdates<L>>),
 }
 
-impl<'d, L: Link> Session<'d, L> {
+impl<'d, L: Connection> Session<'d, L> {
     /// Connects, and reads the servers and the accounts' tokens. `keys` identify regional accounts that have a key but
     /// were not pushed yet.
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn open<C: Connector<Link = L>>(
-        given: Given<'d, '_>,
+    pub async fn open<C: Connector<Connection = L>>(
+        inputs: VerbInputs<'d, '_>,
         connector: &C,
-        hearing: Hearing<L>,
+        subscription: Subscription<L>,
         deadline: Deadline,
-        tell: &dyn Tell,
+        progress: &dyn Progress,
     ) -> Result<(Self, Tokens), ReadError> {
-        tell.step("asking the servers", 0, 0);
-        let Given { definition, keys, trust } = given;
+        progress.step("asking the servers", 0, 0);
+        let VerbInputs { definition, keys, trust } = inputs;
         let resolver = Resolver::of(definition)?;
-        let (system, system_account) = connector.system(deadline.at_most(ASK)).await?;
-        let watch = match hearing {
-            Hearing::Off => None,
-            Hearing::On => Some(Arc::new(Watch::start(&system).await.map_err(ReadError::System)?)),
-            Hearing::GoOn(watch) => Some(watch),
+        let (system, system_account) = connector.system(deadline.at_most(REQUEST_TIMEOUT)).await?;
+        let claims_updates = match subscription {
+            Subscription::Off => None,
+            Subscription::On => Some(Arc::new(ClaimsUpdates::start(&system).await.map_err(ReadError::System)?)),
+            Subscription::Continue(claims_updates) => Some(claims_updates),
         };
-        let deployment = match system::deployment(&system, deadline.at_most(ASK)).await {
+        let deployment = match system::deployment(&system, deadline.at_most(REQUEST_TIMEOUT)).await {
             Ok(deployment) => deployment,
             Err(error) => {
                 let finding = preflight::system_account_silent(&system_account, &error);
@@ -193,8 +193,8 @@ impl<'d, L: Link> Session<'d, L> {
         if let Some(finding) = trust_findings.iter().find(|finding| finding.severity == Severity::Error) {
             return Err(ReadError::Refused(Box::new(finding.clone())));
         }
-        if let Some(watch) = &watch {
-            watch.believe(&anchor, &deployment);
+        if let Some(claims_updates) = &claims_updates {
+            claims_updates.set_trust_basis(&anchor, &deployment);
         }
         let mut session = Self {
             definition,
@@ -208,14 +208,14 @@ impl<'d, L: Link> Session<'d, L> {
             trust: trust.clone(),
             deadline,
             log: None,
-            watch,
-            links: Vec::new(),
+            claims_updates,
+            connections: Vec::new(),
             reaches: Vec::new(),
         };
-        session.resolver.is_theirs(&session.system, &session.deployment, deadline.at_most(ASK)).await?;
+        session.resolver.is_theirs(&session.system, &session.deployment, deadline.at_most(REQUEST_TIMEOUT)).await?;
         let ids: Vec<PublicKey> = definition.accounts.iter().map(|account| account.id.clone()).collect();
         let applications = session.tokens_of(&ids).await?;
-        if let Some(finding) = session.watch.as_ref().and_then(|watch| watch.denied()) {
+        if let Some(finding) = session.claims_updates.as_ref().and_then(|claims_updates| claims_updates.denied()) {
             return Err(ReadError::Refused(Box::new(finding)));
         }
         let mut bases = Vec::with_capacity(applications.len());
@@ -246,7 +246,7 @@ impl<'d, L: Link> Session<'d, L> {
             tokens.extend(next);
         }
         session.connect(connector, &bases, &tokens).await?;
-        let (ours, timeout) = (session.ids(), deadline.at_most(ASK));
+        let (ours, timeout) = (session.ids(), deadline.at_most(REQUEST_TIMEOUT));
         let others = session.resolver.bystanders(&session.system, &session.deployment, &ours, timeout).await?;
         session.trust_findings.extend(preflight::stale_preload(&others, &session.anchor));
         Ok((session, tokens))
@@ -267,31 +267,32 @@ impl<'d, L: Link> Session<'d, L> {
     ///
     /// # Errors
     /// [`ReadError`]
-    pub async fn read_to_change<C: Connector<Link = L>>(
-        given: Given<'d, '_>,
+    pub async fn read_to_change<C: Connector<Connection = L>>(
+        inputs: VerbInputs<'d, '_>,
         connector: &C,
-        hearing: Hearing<L>,
+        subscription: Subscription<L>,
         deadline: Deadline,
-        tell: &dyn Tell,
+        progress: &dyn Progress,
     ) -> Result<(Self, Vec<DesiredAccount<'d>>, Observed), ReadError> {
-        let (session, tokens) = Self::open(given, connector, hearing, deadline, tell).await?;
-        tell.step("reading the streams", 0, 0);
+        let (session, tokens) = Self::open(inputs, connector, subscription, deadline, progress).await?;
+        progress.step("reading the streams", 0, 0);
         let desired = session.desired()?;
         let mut observed = session.observe(&desired, tokens, Reading::ToChange).await?;
-        session.settle(&mut observed);
+        session.merge_concurrent(&mut observed);
         Ok((session, desired, observed))
     }
 
     /// Merges pushes of other tools since this run subscribed to them.
-    fn settle(&self, observed: &mut Observed) {
-        let Some(watch) = &self.watch else { return };
+    fn merge_concurrent(&self, observed: &mut Observed) {
+        let Some(claims_updates) = &self.claims_updates else { return };
         for (id, found) in self.ids().iter().zip(&mut observed.accounts) {
             let (Some(base), _) = self.base("", id, &found.servers) else { continue };
-            found.heard = match watch.settle(&base.token, &base.claims, &found.jetstream.streams) {
-                Ok(None) => Heard::Nothing,
-                Ok(Some(claims)) => Heard::Merged(Box::new(claims)),
-                Err(conflicts) => Heard::Conflict(conflicts.iter().map(ToString::to_string).collect()),
-            };
+            found.concurrent_updates =
+                match claims_updates.merge_concurrent(&base.token, &base.claims, &found.jetstream.streams) {
+                    Ok(None) => ConcurrentUpdates::Nothing,
+                    Ok(Some(claims)) => ConcurrentUpdates::Merged(Box::new(claims)),
+                    Err(conflicts) => ConcurrentUpdates::Conflict(conflicts.iter().map(ToString::to_string).collect()),
+                };
         }
     }
 
@@ -312,16 +313,16 @@ fn is_about_trust(finding: &Finding) -> bool {
 
 impl<L> Session<'_, L> {
     /// Returns findings about unused pushes of these accounts during the run.
-    pub fn heard(&self) -> Vec<Finding>
+    pub fn unused_pushes(&self) -> Vec<Finding>
     where
-        L: Link,
+        L: Connection,
     {
-        let Some(watch) = &self.watch else { return Vec::new() };
+        let Some(claims_updates) = &self.claims_updates else { return Vec::new() };
         let names = members(self.definition).map(|(account, region)| match region {
             None => account.name.clone(),
             Some(region) => regional::name(account, &region.name),
         });
-        self.ids().iter().zip(names).flat_map(|(id, name)| watch.findings(id, &name)).collect()
+        self.ids().iter().zip(names).flat_map(|(id, name)| claims_updates.findings(id, &name)).collect()
     }
 
     /// Returns the accounts of the definition, and their regional accounts.
@@ -346,19 +347,19 @@ impl<'d, L: Requests> Session<'d, L> {
     /// [`DesiredError`]
     pub fn desired(&self) -> Result<Vec<DesiredAccount<'d>>, DesiredError> {
         let versions = self.deployment.servers.iter().filter_map(|server| server_version::minor(&server.version));
-        let options = desired::Options { oldest_server: versions.min(), regional: self.regional.clone() };
+        let options = desired::DesiredOptions { oldest_server: versions.min(), regional: self.regional.clone() };
         desired_with(self.definition, &options)
     }
 
     /// Connects to the accounts of the definition, and to regional accounts with a key. Reads the other regional
     /// accounts through the application's account.
-    async fn connect<C: Connector<Link = L>>(
+    async fn connect<C: Connector<Connection = L>>(
         &mut self,
         connector: &C,
         bases: &[TrustedClaims],
         tokens: &[Vec<AccountOnServer>],
     ) -> Result<(), ReadError> {
-        let (strict, timeout) = (self.is_strict(), self.deadline.at_most(ASK));
+        let (strict, timeout) = (self.is_strict(), self.deadline.at_most(REQUEST_TIMEOUT));
         let accounts = &self.definition.accounts;
         let applications =
             accounts.iter().zip(bases).map(|(account, claims)| connector.account(account, claims, strict, timeout));
@@ -376,26 +377,26 @@ impl<'d, L: Requests> Session<'d, L> {
             })
         });
         let (applications, regional) = futures::join!(try_join_all(applications), join_all(regional));
-        self.links = applications?;
+        self.connections = applications?;
         let mut application = 0;
-        for (place, ((account, region), found)) in members(self.definition).zip(regional).enumerate() {
+        for (index, ((account, region), found)) in members(self.definition).zip(regional).enumerate() {
             let reach = match (region, found) {
                 (None, _) | (_, None) => {
-                    let index = accounts.iter().position(|other| other.id == account.id).unwrap_or_default();
-                    application = index;
-                    match own_api(&bases[index]) {
-                        Some(prefix) => Reach::Link { index, prefix: prefix.to_owned() },
-                        None => Reach::NoWayBack,
+                    let connection = accounts.iter().position(|other| other.id == account.id).unwrap_or_default();
+                    application = connection;
+                    match own_api(&bases[connection]) {
+                        Some(prefix) => Reach::Connection { connection, prefix: prefix.to_owned() },
+                        None => Reach::NoOwnJetStream,
                     }
                 }
-                (Some(_), Some(Ok(None))) if is_nowhere(&tokens[place]) => Reach::New,
-                (Some(_), Some(Ok(Some(link)))) => {
-                    self.links.push(link);
-                    Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() }
+                (Some(_), Some(Ok(None))) if is_nowhere(&tokens[index]) => Reach::New,
+                (Some(_), Some(Ok(Some(connection)))) => {
+                    self.connections.push(connection);
+                    Reach::Connection { connection: self.connections.len() - 1, prefix: DEFAULT_PREFIX.to_owned() }
                 }
                 (Some(region), Some(result)) => {
                     match imported_api(&bases[application], region, &self.regional.get(account, &region.name)) {
-                        Some(prefix) => Reach::Link { index: application, prefix },
+                        Some(prefix) => Reach::Connection { connection: application, prefix },
                         None => Reach::Not(match result {
                             Err(error) => error.to_string(),
                             Ok(_) => format!(
@@ -427,7 +428,7 @@ impl<'d, L: Requests> Session<'d, L> {
         let mut asked = 0;
         loop {
             asked += 1;
-            let timeout = self.deadline.at_most(ASK);
+            let timeout = self.deadline.at_most(REQUEST_TIMEOUT);
             match self.resolver.accounts(&self.system, &self.deployment, ids, timeout).await {
                 // Busy servers answered before, and may do so again in a moment.
                 Err(Unread::Servers(RequestError::Timeout(_))) if asked < LOOK_UPS && !self.deadline.is_over() => {}
@@ -437,39 +438,40 @@ impl<'d, L: Requests> Session<'d, L> {
     }
 
     /// Returns the connection to the JetStream of a desired account, and its API prefix there.
-    pub(super) fn link(&self, place: usize) -> Option<(&L, &str)> {
-        match self.reaches.get(place)? {
-            Reach::Link { index, prefix } => Some((self.links.get(*index)?, prefix)),
-            Reach::New | Reach::Not(_) | Reach::NoWayBack => None,
+    pub(super) fn connection(&self, index: usize) -> Option<(&L, &str)> {
+        match self.reaches.get(index)? {
+            Reach::Connection { connection, prefix } => Some((self.connections.get(*connection)?, prefix)),
+            Reach::New | Reach::Not(_) | Reach::NoOwnJetStream => None,
         }
     }
 
     /// Returns the user that changes the streams of a desired account, if known. Returns `None` for a regional account
     /// that is read through the application's account.
-    pub(super) fn user(&self, place: usize) -> Option<&User> {
-        let (_, region) = members(self.definition).nth(place)?;
-        match self.reaches.get(place)? {
-            Reach::Link { index, prefix } if region.is_none() || prefix == DEFAULT_PREFIX => {
-                self.links.get(*index)?.user()
+    pub(super) fn user(&self, index: usize) -> Option<&User> {
+        let (_, region) = members(self.definition).nth(index)?;
+        match self.reaches.get(index)? {
+            Reach::Connection { connection, prefix } if region.is_none() || prefix == DEFAULT_PREFIX => {
+                self.connections.get(*connection)?.user()
             }
-            Reach::Link { .. } | Reach::New | Reach::Not(_) | Reach::NoWayBack => None,
+            Reach::Connection { .. } | Reach::New | Reach::Not(_) | Reach::NoOwnJetStream => None,
         }
     }
 
     /// Returns the JetStream API of a desired account, if it can be reached.
-    pub fn api(&self, place: usize) -> Option<Api<'_, L>> {
-        self.link(place).map(|(link, prefix)| Api::with_prefix(link, prefix))
+    pub fn api(&self, index: usize) -> Option<Api<'_, L>> {
+        self.connection(index).map(|(connection, prefix)| Api::with_prefix(connection, prefix))
     }
 
-    /// From now on, reaches the JetStream of this account over `link`.
-    pub(super) fn reach_by(&mut self, place: usize, link: L) {
-        self.links.push(link);
-        self.reaches[place] = Reach::Link { index: self.links.len() - 1, prefix: DEFAULT_PREFIX.to_owned() };
+    /// From now on, reaches the JetStream of this account over `connection`.
+    pub(super) fn reach_by(&mut self, index: usize, connection: L) {
+        self.connections.push(connection);
+        self.reaches[index] =
+            Reach::Connection { connection: self.connections.len() - 1, prefix: DEFAULT_PREFIX.to_owned() };
     }
 
     /// From now on, reaches the application's own JetStream under this prefix.
-    pub(super) fn reach_under(&mut self, place: usize, api: &str) {
-        if let Some(Reach::Link { prefix, .. }) = self.reaches.get_mut(place) {
+    pub(super) fn reach_under(&mut self, index: usize, api: &str) {
+        if let Some(Reach::Connection { prefix, .. }) = self.reaches.get_mut(index) {
             api.clone_into(prefix);
         }
     }
@@ -484,31 +486,31 @@ impl<'d, L: Requests> Session<'d, L> {
         tokens: Vec<Vec<AccountOnServer>>,
         purpose: Reading,
     ) -> Result<Observed, ReadError> {
-        let read = desired.iter().enumerate().zip(tokens).map(|((place, desired), servers)| async move {
+        let read = desired.iter().enumerate().zip(tokens).map(|((index, desired), servers)| async move {
             let found = |jetstream: ObservedJetStream| ObservedAccount {
                 servers,
                 jetstream,
                 listeners: Listeners::NotAsked,
-                heard: Heard::Nothing,
-                out_of_reach: self.reaches.get(place) == Some(&Reach::NoWayBack),
+                concurrent_updates: ConcurrentUpdates::Nothing,
+                out_of_reach: self.reaches.get(index) == Some(&Reach::NoOwnJetStream),
             };
-            let Some(api) = self.api(place) else {
-                return Ok(found(match self.reaches.get(place) {
+            let Some(api) = self.api(index) else {
+                return Ok(found(match self.reaches.get(index) {
                     Some(Reach::Not(reason)) => unknown(desired, reason),
-                    Some(Reach::NoWayBack) => unknown(desired, "no mapping leads to it"),
+                    Some(Reach::NoOwnJetStream) => unknown(desired, "no mapping leads to it"),
                     _ => ObservedJetStream::default(),
                 }));
             };
             let options = ReadOptions {
                 consumers: &desired.consumers,
                 expected_streams: desired.streams.len(),
-                timeout: self.deadline.at_most(ASK),
-                patience: self.deadline.at_most(PATIENCE),
+                timeout: self.deadline.at_most(REQUEST_TIMEOUT),
+                patience: self.deadline.at_most(NOT_ENABLED_TIMEOUT),
             };
             let since = Instant::now();
             let read = loop {
                 match read(api, options).await {
-                    Err(cause) if cause.is_transient() && since.elapsed() < self.deadline.at_most(ELECTION) => {
+                    Err(cause) if cause.is_transient() && since.elapsed() < self.deadline.at_most(ELECTION_TIMEOUT) => {
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                     result => break result,
@@ -525,18 +527,18 @@ impl<'d, L: Requests> Session<'d, L> {
         });
         // Waits for all of them, so that among several errors it always returns that of the first account.
         let mut accounts = join_all(read).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        introduce(desired, &mut accounts);
+        attach_origins(desired, &mut accounts);
         for found in &mut accounts {
             found.jetstream.forget_former_origins();
         }
         if purpose == Reading::ToJudge {
             let mut application = 0;
-            let looks = desired.iter().zip(&mut accounts).enumerate().filter_map(|(place, (desired, found))| {
-                if desired.seat == Seat::Application {
-                    application = place;
+            let looks = desired.iter().zip(&mut accounts).enumerate().filter_map(|(index, (desired, found))| {
+                if desired.account_role == AccountRole::Application {
+                    application = index;
                 }
-                let (api, origins) = (self.api(place)?, self.api(application)?);
-                let timeout = self.deadline.at_most(ASK);
+                let (api, origins) = (self.api(index)?, self.api(application)?);
+                let timeout = self.deadline.at_most(REQUEST_TIMEOUT);
                 Some(look_at_messages(api, origins, &mut found.jetstream, timeout))
             });
             join_all(looks).await;
@@ -552,16 +554,21 @@ impl<'d, L: Requests> Session<'d, L> {
 
     /// Reads the subscriptions to the subjects that the plan will map. Returns `false` if there are no such subjects.
     /// If the servers do not report them, this is no error, but the plan has a warning.
-    pub(crate) async fn observe_listeners(&self, plan: &Plan, observed: &mut Observed, tell: &dyn Tell) -> bool {
+    pub(crate) async fn observe_listeners(
+        &self,
+        plan: &Plan,
+        observed: &mut Observed,
+        progress: &dyn Progress,
+    ) -> bool {
         let about_to_be_mapped: Vec<Vec<SubjectFilter>> =
             plan.accounts.iter().map(|account| account.mappings.about_to_be_mapped().collect()).collect();
         if about_to_be_mapped.iter().all(Vec::is_empty) {
             return false;
         }
-        tell.step("reading the subscribers of the subjects to be mapped", 0, 0);
+        progress.step("reading the subscribers of the subjects to be mapped", 0, 0);
         let asked = observed.accounts.iter_mut().zip(&plan.accounts).zip(&about_to_be_mapped);
         join_all(asked.filter(|(_, subjects)| !subjects.is_empty()).map(|((found, account), subjects)| async move {
-            let timeout = self.deadline.at_most(ASK);
+            let timeout = self.deadline.at_most(REQUEST_TIMEOUT);
             let answer = subscriptions(&self.system, &self.deployment, &account.id, subjects, timeout).await;
             found.listeners = answer.map_or_else(Listeners::Unknown, Listeners::Known);
         }))
@@ -578,28 +585,28 @@ impl<'d, L: Requests> Session<'d, L> {
 
 /// Gives each regional account the origins that its streams source. If some of its streams do not answer, also gives it
 /// the read streams of the other regions.
-fn introduce(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
+fn attach_origins(desired: &[DesiredAccount<'_>], accounts: &mut [ObservedAccount]) {
     let of_roles = |found: &ObservedAccount, wanted: fn(Role) -> bool| -> Vec<ObservedStream> {
         let streams = found.jetstream.streams.iter();
         streams.filter(|stream| stream.owner.as_ref().is_some_and(|o| wanted(o.role))).cloned().collect()
     };
     let mut origins = Vec::new();
-    for place in 0..desired.len().min(accounts.len()) {
-        if desired[place].seat == Seat::Application {
-            origins = of_roles(&accounts[place], Role::captures);
+    for index in 0..desired.len().min(accounts.len()) {
+        if desired[index].account_role == AccountRole::Application {
+            origins = of_roles(&accounts[index], Role::captures);
             continue;
         }
-        let jetstream = &accounts[place].jetstream;
+        let jetstream = &accounts[index].jetstream;
         let away = !jetstream.unknown_streams.is_empty()
             || jetstream.streams.iter().any(|stream| stream.offline || stream.cluster.is_leaderless());
         let others = desired.iter().zip(accounts.iter()).enumerate().filter(|(other, (wanted, _))| {
-            away && *other != place
-                && wanted.seat != Seat::Application
-                && wanted.account.id == desired[place].account.id
+            away && *other != index
+                && wanted.account_role != AccountRole::Application
+                && wanted.account.id == desired[index].account.id
         });
         let siblings = others.flat_map(|(_, (_, found))| of_roles(found, Role::serves)).collect();
-        accounts[place].jetstream.siblings = siblings;
-        accounts[place].jetstream.origins.clone_from(&origins);
+        accounts[index].jetstream.siblings = siblings;
+        accounts[index].jetstream.origins.clone_from(&origins);
     }
 }
 

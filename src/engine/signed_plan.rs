@@ -3,10 +3,10 @@
 use super::clock::now;
 use super::planned::Planned;
 use super::session::Session;
-use super::tokens::Issued;
+use super::tokens::SignedPush;
 use crate::model::claims::{AccountClaims, Activation};
-use crate::observed::link::Link;
-use crate::plan::file::{Content, File, planned_accounts};
+use crate::observed::connection::Connection;
+use crate::plan::file::{File, PlanContent, planned_accounts};
 use crate::plan::{Plan, claims_diff, preflight};
 use crate::secrets;
 use crate::sign::SignedToken;
@@ -23,18 +23,18 @@ pub struct NotAsPlanned {
 }
 
 /// Returns the content of a plan file. `text` and `changes` are the plan's two views. The caller sets its author.
-pub fn content<L: Link>(
+pub fn content<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     definition: Vec<File>,
     text: &str,
     changes: Value,
-) -> Content {
+) -> PlanContent {
     let bases = planned.plan.accounts.iter().zip(&planned.observed.accounts).map(|(account, found)| {
         let (base, _) = session.base(&account.name, &account.id, &found.servers);
         base.map(|base| base.token)
     });
-    Content {
+    PlanContent {
         tool: concat!("vstream-jwt ", env!("CARGO_PKG_VERSION")).to_owned(),
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         who: None,
@@ -50,19 +50,19 @@ pub fn content<L: Link>(
 
 /// Returns a description of everything that changed since a plan file was written. `planned` is the new plan from its
 /// definition.
-pub(crate) fn moved<L: Link>(file: &Content, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
+pub(crate) fn moved<L: Connection>(file: &PlanContent, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
     file.moved(&content(session, planned, Vec::new(), "", file.changes.clone()))
 }
 
 /// Returns the tokens of a signed plan file after comparing each one with `plan`, which was made again. A token must
 /// have the same claims, signed by the operator that sealed the file. It must have activation tokens by the exporters
 /// for exactly those imports that need them.
-pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotAsPlanned> {
+pub(crate) fn tokens(content: &PlanContent, plan: &Plan) -> Result<Vec<SignedPush>, NotAsPlanned> {
     let Some(signed) = &content.signed else { return Ok(Vec::new()) };
     let mut tokens = Vec::new();
-    for (place, account) in plan.accounts.iter().enumerate() {
+    for (index, account) in plan.accounts.iter().enumerate() {
         let wrong = |reason: &str| NotAsPlanned { account: account.name.clone(), reason: reason.to_owned() };
-        let in_file = content.accounts.get(place).filter(|other| other.id == account.id);
+        let in_file = content.accounts.get(index).filter(|other| other.id == account.id);
         let in_file = in_file.map(|account| account.tokens.as_slice()).unwrap_or_default();
         let mut before: Option<(String, u64)> = None;
         for push in &account.pushes {
@@ -114,7 +114,7 @@ pub(crate) fn tokens(content: &Content, plan: &Plan) -> Result<Vec<Issued>, NotA
             }
             let base = before.take().map(|(token, _)| token).or_else(|| push.base.clone());
             before = Some((text.to_owned(), claims.issued_at()));
-            tokens.push(Issued { place, id: account.id.clone(), stage: push.stage, base, token });
+            tokens.push(SignedPush { index, id: account.id.clone(), stage: push.stage, base, token });
         }
     }
     tokens.sort_by_key(|one| one.stage);

@@ -3,10 +3,10 @@
 use super::error::ApplyError;
 use super::planned::{Planned, compare};
 use super::session::{ReadError, Session};
-use super::tokens::{Issued, ToIssue, issue_all};
+use super::tokens::{SignedPush, ToIssue, sign_all};
 use super::{planned, regional_keys, signed_plan};
-use crate::observed::link::Link;
-use crate::plan::file::Content;
+use crate::observed::connection::Connection;
+use crate::plan::file::PlanContent;
 use crate::plan::{Plan, preflight};
 use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
@@ -18,11 +18,11 @@ pub struct Signers<'s> {
     /// The keys folder. Keys of new regional accounts are written there before anything is pushed.
     pub keys: &'s mut Keyring,
     /// A signed plan file. The run pushes its tokens, and signs nothing.
-    pub signed: Option<&'s Content>,
+    pub signed: Option<&'s PlanContent>,
 }
 
 /// Checks that everything can be signed, before the run waits or writes.
-pub(super) fn may_sign<L: Link>(
+pub(super) fn may_sign<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     signers: &Signers<'_>,
@@ -46,11 +46,11 @@ fn needs_signature(plan: &Plan) -> bool {
 
 /// Signs before the lease is taken, so that a failure leaves no trace. Keys of new accounts are made only under the
 /// lease, because another run may be making them.
-pub(super) fn sign_early<'d, L: Link>(
+pub(super) fn sign_early<'d, L: Connection>(
     session: &mut Session<'d, L>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
-) -> Result<Option<Vec<Issued>>, ApplyError> {
+) -> Result<Option<Vec<SignedPush>>, ApplyError> {
     let sealed = signers.signed.is_some_and(|file| file.signed.is_some());
     if sealed || planned::without_keys(planned, signers.keys)?.is_empty() {
         return sign(session, planned, signers).map(Some);
@@ -59,11 +59,11 @@ pub(super) fn sign_early<'d, L: Link>(
 }
 
 /// Signs before anything is written, so that a failure stops the run. Makes the keys of new regional accounts.
-pub(super) fn sign<'d, L: Link>(
+pub(super) fn sign<'d, L: Connection>(
     session: &mut Session<'d, L>,
     planned: &mut Planned<'d>,
     signers: &mut Signers<'_>,
-) -> Result<Vec<Issued>, ApplyError> {
+) -> Result<Vec<SignedPush>, ApplyError> {
     if !needs_signature(&planned.plan) {
         return Ok(Vec::new());
     }
@@ -82,14 +82,14 @@ pub(super) fn sign<'d, L: Link>(
         }
     }
     let accounts: Vec<ToIssue<'_>> = planned.plan.accounts.iter().map(ToIssue::from).collect();
-    let tokens = issue_all(session.definition, &accounts, operator, keys)?;
+    let tokens = sign_all(session.definition, &accounts, operator, keys)?;
     fit(session, &planned.plan, tokens)
 }
 
 /// Returns the tokens if servers accept their sizes.
-fn fit<L>(session: &Session<'_, L>, plan: &Plan, tokens: Vec<Issued>) -> Result<Vec<Issued>, ApplyError> {
+fn fit<L>(session: &Session<'_, L>, plan: &Plan, tokens: Vec<SignedPush>) -> Result<Vec<SignedPush>, ApplyError> {
     let large = tokens
         .iter()
-        .find_map(|one| preflight::size(&plan.accounts[one.place].name, one.token.as_str().len(), &session.deployment));
+        .find_map(|one| preflight::size(&plan.accounts[one.index].name, one.token.as_str().len(), &session.deployment));
     large.map_or(Ok(tokens), |finding| Err(ApplyError::Refused(vec![finding])))
 }

@@ -1,27 +1,27 @@
 //! Makes streams and consumers before mappings lead to them, checks them, and deletes them once no mapping leads there.
 
-use super::clock::ASK;
+use super::clock::REQUEST_TIMEOUT;
 use super::confirm::{ConfirmError, Confirmation, confirm};
 use super::error::ApplyError;
 use super::planned::Planned;
-use super::push::PUSH;
-use super::report::{Applied, Provisioned, Tokens};
+use super::push::PUSH_TIMEOUT;
+use super::report::{Applied, Provisioned, PushedTokens};
 use super::session::{ReadError, Reading, Session};
-use super::tokens::Issued;
-use super::{Connector, Deadline, Tell, backfill};
+use super::tokens::SignedPush;
+use super::{Connector, Deadline, Progress, backfill};
 use crate::desired::DesiredAccount;
 use crate::desired::members;
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
+use crate::observed::connection::Connection;
 use crate::observed::jetstream::Api;
-use crate::observed::link::Link;
 use crate::observed::survey::ObservedAccount;
 use crate::plan::consumers::ConsumerChange;
+use crate::plan::own_jetstream::own_api;
 use crate::plan::streams::StreamChange;
-use crate::plan::way_back::own_api;
 use crate::plan::{AccountPlan, Action, Plan, Stage, preflight};
-use crate::provision::{Event, ItemError, Outcome, RunOptions, run};
+use crate::provision::{Event, ItemError, ItemOutcome, RunOptions, run};
 use crate::verify::flow::Flow;
 use crate::verify::streams::{Checked, Verdict, streams};
 use std::time::Duration;
@@ -30,29 +30,29 @@ use tokio::time::Instant;
 /// Connects to the regional accounts whose streams the plan makes or deletes. Also switches to the mappings back to the
 /// application's own JetStream, if the application's tokens have them.
 pub(super) async fn reach_regions<C: Connector>(
-    session: &mut Session<'_, C::Link>,
+    session: &mut Session<'_, C::Connection>,
     plan: &Plan,
-    tokens: &[Issued],
+    tokens: &[SignedPush],
     connector: &C,
 ) -> Result<(), ApplyError> {
     let strict = session.is_strict();
     let members: Vec<_> = members(session.definition).collect();
-    for (place, ((account, region), planned)) in members.into_iter().zip(&plan.accounts).enumerate() {
-        let newest = tokens.iter().rfind(|one| one.place == place && one.stage < Stage::Mappings);
+    for (index, ((account, region), planned)) in members.into_iter().zip(&plan.accounts).enumerate() {
+        let newest = tokens.iter().rfind(|one| one.index == index && one.stage < Stage::Mappings);
         let claims = newest.and_then(|one| AccountClaims::decode(one.token.as_str()).ok());
         let Some(claims) = claims.as_ref().or(planned.current.as_deref()) else { continue };
         let Some(region) = region else {
             if let Some(api) = own_api(claims) {
-                session.reach_under(place, api);
+                session.reach_under(index, api);
             }
             continue;
         };
         let changes = !(planned.streams.changes.is_empty() && planned.consumers.changes.is_empty());
         if planned.new || changes {
-            let timeout = session.deadline.at_most(ASK);
-            let link = connector.regional(account, &region.name, claims, strict, timeout).await;
-            match link.map_err(ReadError::from)? {
-                Some(link) => session.reach_by(place, link),
+            let timeout = session.deadline.at_most(REQUEST_TIMEOUT);
+            let connection = connector.regional(account, &region.name, claims, strict, timeout).await;
+            match connection.map_err(ReadError::from)? {
+                Some(connection) => session.reach_by(index, connection),
                 None if changes => {
                     let finding = Finding::error(
                         preflight::REGIONAL_KEY_MISSING,
@@ -72,7 +72,7 @@ pub(super) async fn reach_regions<C: Connector>(
 /// Checks that the run can get users of all regional accounts in which it makes something. Some problems show only
 /// after the first push.
 pub(super) fn may_reach_regions<C: Connector>(
-    session: &Session<'_, C::Link>,
+    session: &Session<'_, C::Connection>,
     plan: &Plan,
     connector: &C,
 ) -> Result<(), ApplyError> {
@@ -87,11 +87,11 @@ pub(super) fn may_reach_regions<C: Connector>(
 
 /// Makes and changes streams and consumers. Those of the applications' accounts come first, because streams of regional
 /// accounts source them.
-pub(super) async fn make<L: Link>(
+pub(super) async fn make<L: Connection>(
     session: &Session<'_, L>,
     plan: &Plan,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
     for regional in [false, true] {
         let accounts = plan.accounts.iter().enumerate().filter(|(_, account)| account.region.is_some() == regional);
@@ -108,7 +108,7 @@ pub(super) async fn make<L: Link>(
                 Some(Work { api: session.api(place)?, streams, consumers })
             })
             .collect();
-        provision(&work, session.deadline, "making streams", applied, tell).await?;
+        provision(&work, session.deadline, "making streams", applied, progress).await?;
     }
     Ok(())
 }
@@ -121,11 +121,11 @@ struct Work<'s, L> {
 }
 
 /// Deletes and narrows streams, once no server has a mapping to them any more.
-pub(super) async fn take_away<L: Link>(
+pub(super) async fn remove_streams<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
     let plan = &planned.plan;
     // Read streams are deleted before the write streams that they source.
@@ -144,7 +144,7 @@ pub(super) async fn take_away<L: Link>(
     }
     let sure = session.deployment.missing() == 0
         && applied.is_confirmed()
-        && nothing_leads_there(session, planned, tell).await?;
+        && nothing_leads_there(session, planned, progress).await?;
     if !sure {
         applied.kept.extend(changes.iter().map(|change| change.name.clone()));
         return Ok(());
@@ -152,17 +152,17 @@ pub(super) async fn take_away<L: Link>(
     let deletes = changes.iter().any(|change| change.action == Action::Delete);
     let step = if deletes { "deleting streams" } else { "changing streams" };
     for work in &works {
-        provision(work, session.deadline, step, applied, tell).await?;
+        provision(work, session.deadline, step, applied, progress).await?;
     }
     Ok(())
 }
 
 /// Returns `true` if every server has the tokens that the plan was made from, for accounts whose mappings led to the
 /// streams, and that this run pushed no token of yet. Those tokens have no mapping to the streams.
-async fn nothing_leads_there<L: Link>(
+async fn nothing_leads_there<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<bool, ApplyError> {
     // The mappings to the streams of regional accounts are the application's. Its account comes first.
     let mut owners: Vec<(&AccountPlan, &ObservedAccount, bool)> = Vec::new();
@@ -176,14 +176,14 @@ async fn nothing_leads_there<L: Link>(
     }
     owners.retain(|(account, _, removes)| *removes && account.pushes.iter().all(|push| push.stage > Stage::Mappings));
     if !owners.is_empty() {
-        tell.step("asking every server whether its mappings are gone", 0, 0);
+        progress.step("asking every server whether its mappings are gone", 0, 0);
     }
     let owners = owners.into_iter().map(|(account, found, _)| (account, found));
     Ok(confirm_newest(session, owners).await?.iter().all(|one| one.verdict.is_confirmed()))
 }
 
 /// Reads the newest tokens of these accounts on every server, and confirms them.
-pub(super) async fn confirm_newest<'p, L: Link>(
+pub(super) async fn confirm_newest<'p, L: Connection>(
     session: &Session<'_, L>,
     accounts: impl Iterator<Item = (&'p AccountPlan, &'p ObservedAccount)>,
 ) -> Result<Vec<Confirmation>, ConfirmError> {
@@ -193,22 +193,22 @@ pub(super) async fn confirm_newest<'p, L: Link>(
     });
     let newest: Vec<(PublicKey, String)> = newest.collect();
     let Session { resolver, system, deployment, anchor, deadline, .. } = session;
-    confirm(resolver, system, deployment, anchor, &newest, deadline.at_most(PUSH)).await
+    confirm(resolver, system, deployment, anchor, &newest, deadline.at_most(PUSH_TIMEOUT)).await
 }
 
-async fn provision<L: Link>(
+async fn provision<L: Connection>(
     work: &[Work<'_, L>],
     deadline: Deadline,
     step: &str,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
     let total: usize = work.iter().map(|work| work.streams.len() + work.consumers.len()).sum();
     if total == 0 {
         return Ok(());
     }
     let done = std::sync::atomic::AtomicUsize::new(0);
-    tell.step(step, 0, total);
+    progress.step(step, 0, total);
     let done = &done;
     let options = RunOptions { deadline: deadline.left(), ..RunOptions::default() };
     let busy = work.iter().filter(|work| !(work.streams.is_empty() && work.consumers.is_empty()));
@@ -216,7 +216,7 @@ async fn provision<L: Link>(
         run(*api, streams, consumers, options, move |event| {
             if let Event::Finished(_) = event {
                 let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                tell.step(step, done, total);
+                progress.step(step, done, total);
             }
         })
     });
@@ -224,14 +224,16 @@ async fn provision<L: Link>(
     applied.provisioned.extend(outcomes.iter().flatten().map(provisioned));
     match applied.provisioned.iter().filter(|one| one.error.is_some()).count() {
         0 => Ok(()),
-        failed => {
-            Err(ApplyError::Provision { failed, total: applied.provisioned.len(), pushed: Tokens::of(&applied.pushed) })
-        }
+        failed => Err(ApplyError::Provision {
+            failed,
+            total: applied.provisioned.len(),
+            pushed: PushedTokens::of(&applied.pushed),
+        }),
     }
 }
 
-fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
-    let Outcome { item, result, requests: _ } = outcome;
+fn provisioned(outcome: &ItemOutcome<'_>) -> Provisioned {
+    let ItemOutcome { item, result, requests: _ } = outcome;
     Provisioned {
         place: item.place(),
         action: item.action(),
@@ -242,14 +244,14 @@ fn provisioned(outcome: &Outcome<'_>) -> Provisioned {
 
 /// Time limits for checking streams until they are as planned.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct StreamPatience {
     /// The limit for any problem.
     any: Duration,
     /// The limit if the only problems are sources that servers will retry by themselves.
     sources: Duration,
 }
 
-impl Patience {
+impl StreamPatience {
     pub fn of(time: Duration) -> Self {
         Self { any: time, sources: time }
     }
@@ -261,38 +263,38 @@ impl Patience {
 /// more (nats-server 2.15 `stream.go`, `trySetupSourceConsumer`). A request that coincides with a push is lost, because
 /// the account's JetStream API is missing for a moment while a server applies a new token (`accounts.go`,
 /// `updateAccountClaimsWithRefresh`).
-pub(super) const SETTLED: Patience = Patience { any: USUAL, sources: Duration::from_secs(50) };
+pub(super) const SETTLED: StreamPatience = StreamPatience { any: USUAL_TIMEOUT, sources: Duration::from_secs(50) };
 
 /// Time after which the run tells the user what it waits for.
-const USUAL: Duration = Duration::from_secs(10);
+const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before the first check. Sources connect no sooner than 0.1 – 0.2 s after their stream was made
 /// (`setupSourceConsumer`). A request for the list of streams takes 4 s if not all servers know the new streams yet
 /// (measured, 2.15.1: in 6 of 120 runs of `apply` with 60 new streams; in none of 120 after this pause).
-const FIRST_LOOK: Duration = Duration::from_millis(150);
+const FIRST_LOOK_DELAY: Duration = Duration::from_millis(150);
 /// Pause between two checks.
-const NEXT_LOOK: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause between two checks after a while.
-const LATER_LOOK: Duration = Duration::from_secs(1);
+const LATER_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time for the last check: a list of streams takes 4 s if a stream does not answer.
-const LAST_LOOK: Duration = Duration::from_secs(5);
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reads the streams back until they are as defined, or until the time limit. Ignores the streams in `left_out`.
-pub(super) async fn look_at_streams<L: Link>(
+pub(super) async fn look_at_streams<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
-    patience: Patience,
+    patience: StreamPatience,
     left_out: &[String],
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<Vec<Checked>, ApplyError> {
-    tell.step("looking at the streams", 0, 0);
+    progress.step("looking at the streams", 0, 0);
     // The run does not wait for messages from servers that are down.
-    let Patience { any, sources } = match session.deployment.missing() {
+    let StreamPatience { any, sources } = match session.deployment.missing() {
         0 => patience,
-        _ => Patience::of(patience.any / 5),
+        _ => StreamPatience::of(patience.any / 5),
     };
-    let most = session.deadline.left().saturating_sub(LAST_LOOK);
+    let most = session.deadline.left().saturating_sub(LAST_LOOK_TIMEOUT);
     let (until, until_sources) = (Deadline::after(any.min(most)), Deadline::after(sources.min(most)));
-    tokio::time::sleep(until.at_most(FIRST_LOOK)).await;
+    tokio::time::sleep(until.at_most(FIRST_LOOK_DELAY)).await;
     let (begun, mut told) = (Instant::now(), false);
     let (mut earlier, mut flow) = (None, Flow::default());
     loop {
@@ -317,23 +319,23 @@ pub(super) async fn look_at_streams<L: Link>(
         if problems.is_empty() || end.is_over() {
             return Ok(problems);
         }
-        let late = begun.elapsed() > USUAL;
+        let late = begun.elapsed() > USUAL_TIMEOUT;
         if late && waits && !told {
             let names: Vec<&str> = problems.iter().map(|checked| checked.stream.as_str()).collect();
-            tell.step(&format!("waiting for servers to try the sources of {} again", first_of(&names)), 0, 0);
+            progress.step(&format!("waiting for servers to try the sources of {} again", first_of(&names)), 0, 0);
             told = true;
         }
         earlier = Some(problems);
-        tokio::time::sleep(end.at_most(if late { LATER_LOOK } else { NEXT_LOOK })).await;
+        tokio::time::sleep(end.at_most(if late { LATER_LOOK_INTERVAL } else { LOOK_INTERVAL })).await;
     }
 }
 
 /// Checks that every source flows, if the run has not checked the streams. The data read for the plan mostly suffices.
-pub(super) async fn see_sources<L: Link>(
+pub(super) async fn check_sources<L: Connection>(
     session: &Session<'_, L>,
     planned: &Planned<'_>,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) {
     let flows = |(desired, found): (&DesiredAccount<'_>, &ObservedAccount)| {
         let as_defined = streams(desired, &found.jetstream).iter().all(|checked| checked.verdict == Verdict::Ok);
@@ -348,7 +350,7 @@ pub(super) async fn see_sources<L: Link>(
     if applied.seen || (untouched && planned.desired.iter().zip(&planned.observed.accounts).all(flows)) {
         return;
     }
-    match look_at_streams(session, planned, SETTLED, &applied.left_out(), tell).await {
+    match look_at_streams(session, planned, SETTLED, &applied.left_out(), progress).await {
         Ok(problems) => applied.problems = problems,
         Err(error) => applied.unread = Some(error.to_string()),
     }

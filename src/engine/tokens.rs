@@ -14,9 +14,9 @@ use std::collections::HashMap;
 
 /// A signed token to push.
 #[derive(Debug)]
-pub(crate) struct Issued {
+pub(crate) struct SignedPush {
     /// The index of the account in the plan.
-    pub place: usize,
+    pub index: usize,
     /// The account.
     pub id: PublicKey,
     /// The stage of the push.
@@ -75,15 +75,15 @@ impl<'a> From<&'a AccountPlan> for ToIssue<'a> {
 }
 
 /// Signs everything, so that a failure stops the run before anything is written.
-pub(crate) fn issue_all(
+pub(crate) fn sign_all(
     definition: &Definition,
     accounts: &[ToIssue<'_>],
     operator: &dyn Signer,
     keys: &Keyring,
-) -> Result<Vec<Issued>, IssueError> {
+) -> Result<Vec<SignedPush>, IssueError> {
     let mut activations = Activations { definition, accounts, keys, seeds: HashMap::new(), issued: HashMap::new() };
     let mut issued = Vec::new();
-    for (place, account) in accounts.iter().enumerate() {
+    for (index, account) in accounts.iter().enumerate() {
         let mut before: Option<(String, u64)> = None;
         for push in account.pushes {
             let mut claims = push.claims.clone();
@@ -97,7 +97,7 @@ pub(crate) fn issue_all(
             let token = issue_account(&claims, operator, iat).map_err(sign)?;
             let base = before.take().map(|(token, _)| token).or_else(|| push.base.clone());
             before = Some((token.as_str().to_owned(), iat));
-            issued.push(Issued { place, id: account.id.clone(), stage: push.stage, base, token });
+            issued.push(SignedPush { index, id: account.id.clone(), stage: push.stage, base, token });
         }
     }
     issued.sort_by_key(|one| one.stage);

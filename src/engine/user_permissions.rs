@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::desired::lease;
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
-use crate::observed::link::Link;
+use crate::observed::connection::Connection;
 use crate::observed::{Reply, Requests};
 use crate::plan::preflight::{self, Verb};
 use crate::plan::{Options, Plan};
@@ -14,11 +14,11 @@ use crate::resolver::{push, servers};
 use std::time::Duration;
 
 /// Time to wait for the system account's claims. Without them, its default permissions and scopes are unknown.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CLAIMS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Returns findings that stop these users from carrying out `plan`. If a run only reads (`changes` is `false`), a
 /// missing permission has only severity info, because `apply` may use other credentials.
-pub(crate) async fn users<L: Link>(
+pub(crate) async fn check_user_permissions<L: Connection>(
     session: &Session<'_, L>,
     plan: &Plan,
     options: &Options,
@@ -27,7 +27,8 @@ pub(crate) async fn users<L: Link>(
     let (now, run) = (now(), session.deadline.left().as_secs());
     let mut findings = Vec::new();
     let mut denied = Vec::new();
-    let mut deaf = session.watch.as_ref().is_some_and(|watch| watch.is_deaf_to_old_subject());
+    let mut misses_old =
+        session.claims_updates.as_ref().is_some_and(|claims_updates| claims_updates.misses_old_subject());
     if let Some(user) = session.system.user() {
         findings.extend(preflight::credentials("system account", user, now, run));
         let pushed = || plan.accounts.iter().filter(|account| !account.pushes.is_empty()).map(|account| &account.id);
@@ -42,12 +43,12 @@ pub(crate) async fn users<L: Link>(
             };
             let heard = [vec![push::SUBJECT.to_owned()], of_all(push::BY_NAME)].concat();
             denied.extend(lacks(Verb::Subscribe, &heard));
-            deaf = deaf || lacks(Verb::Subscribe, &of_all(push::OLD)).is_some();
+            misses_old = misses_old || lacks(Verb::Subscribe, &of_all(push::OLD)).is_some();
         }
     }
-    denied.extend(deaf.then(deaf_to_old_subject));
-    for (place, account) in plan.accounts.iter().enumerate() {
-        let Some(user) = session.user(place) else { continue };
+    denied.extend(misses_old.then(deaf_to_old_subject));
+    for (index, account) in plan.accounts.iter().enumerate() {
+        let Some(user) = session.user(index) else { continue };
         let name = format!("account {}", account.name);
         findings.extend(preflight::credentials(&name, user, now, run));
         if changes || !user.minted {
@@ -58,7 +59,7 @@ pub(crate) async fn users<L: Link>(
                 needed.extend(requests.map(|request| format!("$JS.API.STREAM.{request}.{}", lease::STREAM)));
             }
             if account.region.is_none() {
-                let regional = plan.accounts[place + 1..].iter().take_while(|other| other.region.is_some());
+                let regional = plan.accounts[index + 1..].iter().take_while(|other| other.region.is_some());
                 needed.extend(regional.flat_map(preflight::history_requests));
             }
             let now = preflight::permissions(&name, user, account.current.as_deref(), Verb::Publish, &needed);
@@ -85,7 +86,7 @@ async fn system_claims<L: Requests>(session: &Session<'_, L>) -> Option<AccountC
         let token = std::str::from_utf8(&reply.payload).ok();
         token.is_some_and(|token| TrustedClaims::verify(token.trim(), &session.anchor).is_ok())
     };
-    let timeout = session.deadline.at_most(PATIENCE);
+    let timeout = session.deadline.at_most(CLAIMS_TIMEOUT);
     let all = |replies: &[Reply]| replies.len() >= count;
     let replies =
         servers::look_up(&session.system, &session.deployment, &session.system_account, timeout, all, trusted)

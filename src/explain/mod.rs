@@ -9,15 +9,15 @@
 mod request;
 mod view;
 
-use crate::model::claims::LinkKind;
+use crate::model::claims::ExportKind;
 use crate::model::mapping::{Destination, RawMapping};
-use crate::model::prefixes::NEAR;
+use crate::model::prefixes::REGION_PREFIX;
 use crate::model::subject::SubjectFilter;
 use crate::model::transform::Transform;
 use crate::model::virtual_stream::MapRequest;
 use crate::observed::jetstream::origins;
 use crate::plan::preflight::Verb;
-use request::Request;
+use request::ApiRequest;
 use serde::Serialize;
 pub use view::{SourceView, StreamView, View, World};
 use view::{carried, filter_covers, passed, services, streams_of, transformed};
@@ -53,12 +53,12 @@ pub struct Explained {
     /// The subject that is published on.
     pub subject: String,
     /// The steps, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TraceStep>,
     /// The same JetStream request by a client behind a leaf node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaf_node: Option<LeafNode>,
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: MessageOutcome,
 }
 
 /// A JetStream request by a client behind a leaf node. Requests on `$JS.API.>` do not cross a leaf node, unless its
@@ -89,7 +89,7 @@ fn behind_a_leaf(subject: &str, mapped: &str, domain: Option<&str>) -> Option<Le
 /// The outcome of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
+pub enum MessageOutcome {
     /// A stream stores it, or JetStream answers it.
     Arrives,
     /// The message arrives, but another receiver does not get it.
@@ -118,7 +118,7 @@ pub enum Outcome {
 /// A step on the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
-pub enum Step {
+pub enum TraceStep {
     /// A mapping of the account maps the subject.
     Mapped {
         /// The account.
@@ -142,7 +142,7 @@ pub enum Step {
         /// The account that it enters.
         to: String,
         /// The kind of the import.
-        by: LinkKind,
+        by: ExportKind,
         /// The subject in the other account.
         subject: String,
     },
@@ -216,27 +216,27 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
     }
     let mut trace = Trace::new(world, question);
     let mapped = trace.publish(question.account, question.subject.to_owned(), true, 0);
-    let is_mapped = trace.steps.iter().any(|step| matches!(step, Step::Mapped { .. }));
+    let is_mapped = trace.steps.iter().any(|step| matches!(step, TraceStep::Mapped { .. }));
     let Trace { steps, taken, lost, missing, unread, uncovered, .. } = trace;
     let outcome = match (uncovered, lost, missing, unread) {
-        (Some(source), lost, ..) if lost.is_some() || !taken => Outcome::Lost {
+        (Some(source), lost, ..) if lost.is_some() || !taken => MessageOutcome::Lost {
             why: format!(
                 "mapping {source} has no destination for clients of cluster {}, so that the subject stays as it is there",
                 world.cluster
             ),
             next: "Add the cluster under `serves:` of a region, and apply it.".to_owned(),
         },
-        (_, Some((why, next)), ..) => Outcome::Lost { why, next },
-        (_, None, Some((why, next)), _) => Outcome::Partly { why, next },
-        (_, None, None, Some(why)) => Outcome::Unknown { why },
-        (_, None, None, None) if taken => Outcome::Arrives,
+        (_, Some((why, next)), ..) => MessageOutcome::Lost { why, next },
+        (_, None, Some((why, next)), _) => MessageOutcome::Partly { why, next },
+        (_, None, None, Some(why)) => MessageOutcome::Unknown { why },
+        (_, None, None, None) if taken => MessageOutcome::Arrives,
         (_, None, None, None) if is_mapped => {
-            let (why, next) = nobody_takes(question.subject, &mapped);
-            Outcome::Lost { why, next }
+            let (why, next) = why_not_mapped(question.subject, &mapped);
+            MessageOutcome::Lost { why, next }
         }
-        (_, None, None, None) => Outcome::NotMapped,
+        (_, None, None, None) => MessageOutcome::NotMapped,
     };
-    let is_answered = !matches!(outcome, Outcome::Lost { .. } | Outcome::NotMapped);
+    let is_answered = !matches!(outcome, MessageOutcome::Lost { .. } | MessageOutcome::NotMapped);
     Ok(Explained {
         account: world.accounts[question.account].name.clone(),
         cluster: world.cluster.clone(),
@@ -248,10 +248,10 @@ pub fn explain(world: &World, question: Question<'_>) -> Result<Explained, Strin
 }
 
 /// Returns the reason why a mapped message is lost if no stream or import matches it, and the next step.
-fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
-    match Request::parse(subject) {
+fn why_not_mapped(subject: &str, mapped: &str) -> (String, String) {
+    match ApiRequest::parse(subject) {
         // This is intended: such a request would change a real stream without the definition.
-        Some(Request { operation, .. }) if mapped.starts_with(&format!("{NEAR}.")) => {
+        Some(ApiRequest { operation, .. }) if mapped.starts_with(&format!("{REGION_PREFIX}.")) => {
             let opened = MapRequest::ALL.into_iter().any(|request| request.operation() == operation);
             let next = match opened {
                 true => "Open it by `map_requests` of the virtual stream, if regions may differ by it, and apply it.",
@@ -266,7 +266,7 @@ fn nobody_takes(subject: &str, mapped: &str) -> (String, String) {
 struct Trace<'w> {
     world: &'w World,
     question: Question<'w>,
-    steps: Vec<Step>,
+    steps: Vec<TraceStep>,
     /// `true` if a stream stores the message, or JetStream answers it.
     taken: bool,
     /// Reason why the message is lost, and the next step.
@@ -286,8 +286,8 @@ impl<'w> Trace<'w> {
     }
 
     /// Publishes in an account, whose mappings come first if `mapped`. Returns the mapped subject.
-    fn publish(&mut self, place: usize, subject: String, mapped: bool, depth: usize) -> String {
-        let view = &self.world.accounts[place];
+    fn publish(&mut self, index: usize, subject: String, mapped: bool, depth: usize) -> String {
+        let view = &self.world.accounts[index];
         if let Some(problem) = &view.problem {
             let next = "Run `vstream-jwt verify`: it says what each server has.";
             self.miss(format!("account {}: {problem}", view.name), next);
@@ -297,7 +297,7 @@ impl<'w> Trace<'w> {
             match (self.question.may)(Verb::Publish, &subject) {
                 Some(true) => {}
                 Some(false) => {
-                    self.steps.push(Step::Refused { account: view.name.clone(), subject: subject.clone() });
+                    self.steps.push(TraceStep::Refused { account: view.name.clone(), subject: subject.clone() });
                     let why = format!("the user may not publish on {subject}; servers check that after mapping");
                     self.lost = Some((why, ALLOW.to_owned()));
                     return subject;
@@ -312,10 +312,10 @@ impl<'w> Trace<'w> {
                 }
             }
         }
-        self.streams(place, &subject);
-        self.request(place, &subject, depth);
+        self.streams(index, &subject);
+        self.request(index, &subject, depth);
         if depth < DEEPEST {
-            self.cross(place, &subject, depth);
+            self.cross(index, &subject, depth);
         }
         subject
     }
@@ -353,7 +353,11 @@ impl<'w> Trace<'w> {
             );
             self.miss(why, "Give it one destination per cluster, of weight 100.");
         }
-        self.steps.push(Step::Mapped { account: view.name.clone(), source: source.clone(), subject: becomes.clone() });
+        self.steps.push(TraceStep::Mapped {
+            account: view.name.clone(),
+            source: source.clone(),
+            subject: becomes.clone(),
+        });
         becomes
     }
 
@@ -365,7 +369,7 @@ impl<'w> Trace<'w> {
         match subject.strip_prefix(source.trim_end_matches('>')) {
             Some(request) => {
                 let subject = format!("$JS.API.{request}");
-                self.steps.push(Step::Mapped { account: view.name.clone(), source, subject: subject.clone() });
+                self.steps.push(TraceStep::Mapped { account: view.name.clone(), source, subject: subject.clone() });
                 subject
             }
             None => subject,
@@ -373,8 +377,8 @@ impl<'w> Trace<'w> {
     }
 
     /// Adds the streams of the account that capture the subject.
-    fn streams(&mut self, place: usize, subject: &str) {
-        let view = &self.world.accounts[place];
+    fn streams(&mut self, index: usize, subject: &str) {
+        let view = &self.world.accounts[index];
         let Some(streams) = &view.streams else {
             self.unsure(|| unread(view));
             return;
@@ -388,35 +392,35 @@ impl<'w> Trace<'w> {
             if let Some(reason) = &stream.unread {
                 self.unsure(|| format!("stream {} could not be looked at: {reason}", stream.name));
             }
-            self.steps.push(Step::Stored {
+            self.steps.push(TraceStep::Stored {
                 account: view.name.clone(),
                 stream: stream.name.clone(),
                 region: stream.region.clone(),
                 subject: stored.clone(),
                 problem: stream.problem.clone(),
             });
-            self.copies(place, &stream.name, &stored);
-            self.acknowledged(place);
+            self.copies(index, &stream.name, &stored);
+            self.acknowledged(index);
         }
     }
 
     /// Adds the stream's acknowledgement, if the publisher requests one.
-    fn acknowledged(&mut self, place: usize) {
-        let Some(reply) = self.question.reply_to.filter(|_| place == self.question.account) else { return };
+    fn acknowledged(&mut self, index: usize) {
+        let Some(reply) = self.question.reply_to.filter(|_| index == self.question.account) else { return };
         if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
             let why = format!("the user may not subscribe to {reply}, so that it does not hear that it was stored");
             self.miss(why, ALLOW);
             return;
         }
-        let account = self.world.accounts[place].name.clone();
-        self.steps.push(Step::Answered { account, subject: reply.to_owned() });
+        let account = self.world.accounts[index].name.clone();
+        self.steps.push(TraceStep::Answered { account, subject: reply.to_owned() });
     }
 
     /// Adds the streams of all accounts that source or mirror a stream.
-    fn copies(&mut self, place: usize, origin: &str, subject: &str) {
+    fn copies(&mut self, index: usize, origin: &str, subject: &str) {
         for (other, view) in self.world.accounts.iter().enumerate() {
             for stream in view.streams.iter().flatten() {
-                let is_itself = other == place && stream.name == origin;
+                let is_itself = other == index && stream.name == origin;
                 let copied = origins(&stream.config).find(|source| source["name"] == origin).filter(|_| !is_itself);
                 let Some(subject) = copied.and_then(|source| passed(source, subject)) else { continue };
                 let source = stream.sources.iter().find(|source| source.origin == origin);
@@ -432,7 +436,7 @@ impl<'w> Trace<'w> {
                     let why = || format!("stream {} in {region} could not be looked at: {reason}", stream.name);
                     self.unsure(why);
                 }
-                self.steps.push(Step::Copied {
+                self.steps.push(TraceStep::Copied {
                     from: origin.to_owned(),
                     account: view.name.clone(),
                     stream: stream.name.clone(),
@@ -446,15 +450,15 @@ impl<'w> Trace<'w> {
     }
 
     /// Adds the request that the account's JetStream handles.
-    fn request(&mut self, place: usize, subject: &str, depth: usize) {
-        let view = &self.world.accounts[place];
-        let Some(Request { operation, stream, consumer }) = Request::parse(subject) else { return };
+    fn request(&mut self, index: usize, subject: &str, depth: usize) {
+        let view = &self.world.accounts[index];
+        let Some(ApiRequest { operation, stream, consumer }) = ApiRequest::parse(subject) else { return };
         // If the account imports the request, another account answers it.
         if services(&view.imports, subject).next().is_some() {
             return;
         }
         self.taken = true;
-        self.steps.push(Step::Asked {
+        self.steps.push(TraceStep::Asked {
             account: view.name.clone(),
             request: operation.clone(),
             stream: stream.clone(),
@@ -485,7 +489,7 @@ impl<'w> Trace<'w> {
                 Some(_) => {}
             },
         }
-        let asked = Request::parse(self.question.subject).and_then(|asked| asked.stream);
+        let asked = ApiRequest::parse(self.question.subject).and_then(|asked| asked.stream);
         if let (Some(asked), Some(found)) = (asked, &stream)
             && asked != *found
             && request::names_its_stream(&operation)
@@ -498,22 +502,22 @@ impl<'w> Trace<'w> {
                 "Let the definition make it, or choose `layout: regional`, where read streams have the virtual name.";
             self.lose(why, next);
         }
-        self.answer(place, &operation, depth);
+        self.answer(index, &operation, depth);
     }
 
     /// Adds the path of an answer from the account's JetStream back to the publisher.
-    fn answer(&mut self, place: usize, operation: &str, depth: usize) {
+    fn answer(&mut self, index: usize, operation: &str, depth: usize) {
         let Some(reply) = self.question.reply_to.filter(|_| request::is_answered(operation)) else { return };
-        let view = &self.world.accounts[place];
-        let by_stream = self.steps.iter().any(|step| matches!(step, Step::Crosses { by: LinkKind::Stream, .. }));
+        let view = &self.world.accounts[index];
+        let by_stream = self.steps.iter().any(|step| matches!(step, TraceStep::Crosses { by: ExportKind::Stream, .. }));
         let home = &self.world.accounts[self.question.account];
-        let heard = |subject: String| Step::Answered { account: view.name.clone(), subject };
+        let heard = |subject: String| TraceStep::Answered { account: view.name.clone(), subject };
         if (self.question.may)(Verb::Subscribe, reply) == Some(false) {
             let why = format!("the user may not subscribe to {reply}, so that it does not hear the answer");
             self.lose(why, ALLOW);
             return;
         }
-        if depth == 0 || !by_stream || place == self.question.account {
+        if depth == 0 || !by_stream || index == self.question.account {
             // A service import returns the answer by itself.
             self.steps.push(heard(reply.to_owned()));
             return;
@@ -533,29 +537,33 @@ impl<'w> Trace<'w> {
     }
 
     /// Follows imports of this account, and imports of other accounts from it.
-    fn cross(&mut self, place: usize, subject: &str, depth: usize) {
+    fn cross(&mut self, index: usize, subject: &str, depth: usize) {
         let world = self.world;
-        let from = &world.accounts[place];
-        let crosses =
-            |to: String, by: LinkKind, subject: String| Step::Crosses { from: from.name.clone(), to, by, subject };
-        let mut crossings: Vec<(usize, String, LinkKind)> = Vec::new();
+        let from = &world.accounts[index];
+        let crosses = |to: String, by: ExportKind, subject: String| TraceStep::Crosses {
+            from: from.name.clone(),
+            to,
+            by,
+            subject,
+        };
+        let mut crossings: Vec<(usize, String, ExportKind)> = Vec::new();
         for (exporter, there) in services(&from.imports, subject) {
             match world.accounts.iter().position(|other| other.id == *exporter) {
-                Some(other) => crossings.push((other, there, LinkKind::Service)),
+                Some(other) => crossings.push((other, there, ExportKind::Service)),
                 None => {
                     self.unsure(|| format!("account {exporter}, which answers it, is not looked at"));
-                    self.steps.push(crosses(exporter.to_string(), LinkKind::Service, there));
+                    self.steps.push(crosses(exporter.to_string(), ExportKind::Service, there));
                 }
             }
         }
-        for (other, importer) in world.accounts.iter().enumerate().filter(|(other, _)| *other != place) {
+        for (other, importer) in world.accounts.iter().enumerate().filter(|(other, _)| *other != index) {
             let from_here = streams_of(&importer.imports, &from.id);
             let there = from_here.filter_map(|import| carried(&import.subject, import.local(), subject));
-            crossings.extend(there.map(|there| (other, there, LinkKind::Stream)));
+            crossings.extend(there.map(|there| (other, there, ExportKind::Stream)));
         }
         for (other, there, kind) in crossings {
             self.steps.push(crosses(world.accounts[other].name.clone(), kind, there.clone()));
-            self.publish(other, there, kind == LinkKind::Service, depth + 1);
+            self.publish(other, there, kind == ExportKind::Service, depth + 1);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::desired::api;
 
 /// A request, parsed from its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
+pub(super) struct ApiRequest {
     /// `STREAM.INFO`, `CONSUMER.MSG.NEXT`, `ACK`, …
     pub operation: String,
     /// The stream that the request names.
@@ -13,7 +13,7 @@ pub(super) struct Request {
     pub consumer: Option<String>,
 }
 
-impl Request {
+impl ApiRequest {
     /// Parses a subject below `$JS.`. Returns `None` if it is not JetStream's.
     pub(super) fn parse(subject: &str) -> Option<Self> {
         let below = subject.strip_prefix("$JS.")?;
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn requests_are_read_by_their_subjects() {
         let parse = |subject: &str| {
-            Request::parse(subject).map(|Request { operation, stream, consumer }| {
+            ApiRequest::parse(subject).map(|ApiRequest { operation, stream, consumer }| {
                 [Some(operation), stream, consumer].into_iter().flatten().collect::<Vec<_>>().join(" ")
             })
         };

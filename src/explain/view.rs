@@ -1,7 +1,7 @@
 //! The accounts that a message may enter, and how their parts handle a subject.
 
 use crate::desired::{DesiredAccount, DesiredStream};
-use crate::model::claims::{AccountClaims, ImportSpec, LinkKind};
+use crate::model::claims::{AccountClaims, ExportKind, ImportSpec};
 use crate::model::mapping::RawMapping;
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
@@ -108,7 +108,7 @@ pub(super) fn services<'c>(
     imports: &'c [ImportSpec],
     subject: &'c str,
 ) -> impl Iterator<Item = (&'c PublicKey, String)> + 'c {
-    let services = imports.iter().filter(|import| import.kind == LinkKind::Service);
+    let services = imports.iter().filter(|import| import.kind == ExportKind::Service);
     services.filter_map(|import| Some((&import.account, carried(import.local(), &import.subject, subject)?)))
 }
 
@@ -117,7 +117,7 @@ pub(super) fn streams_of<'c>(
     imports: &'c [ImportSpec],
     exporter: &'c PublicKey,
 ) -> impl Iterator<Item = &'c ImportSpec> + 'c {
-    imports.iter().filter(move |import| import.account == *exporter && import.kind == LinkKind::Stream)
+    imports.iter().filter(move |import| import.account == *exporter && import.kind == ExportKind::Stream)
 }
 
 /// Returns the subject on the other side of an import that changes one filter, `from`, into another, `to`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Time for a pipe's reader to open it, and to read the next piece.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PIPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Writes all parts, waiting for the reader as needed.
 pub(super) fn write(path: &Path, parts: &[&[u8]], patience: Duration) -> io::Result<()> {
@@ -24,7 +24,7 @@ pub(super) fn write(path: &Path, parts: &[&[u8]], patience: Duration) -> io::Res
     Ok(())
 }
 
-fn nobody_reads() -> io::Error {
+fn no_reader() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "no process reads from it")
 }
 
@@ -36,7 +36,7 @@ fn open(path: &Path, patience: Duration) -> io::Result<File> {
         match super::read::at_once(File::options().write(true)).open(path) {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
                 if Instant::now() > until {
-                    return Err(nobody_reads());
+                    return Err(no_reader());
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -50,7 +50,7 @@ fn wait(device: &File, patience: Duration) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
     match poll(&mut [PollFd::new(device, PollFlags::OUT)], Some(&timeout))? {
-        0 => Err(nobody_reads()),
+        0 => Err(no_reader()),
         _ => Ok(()),
     }
 }
@@ -62,5 +62,5 @@ fn open(path: &Path, _: Duration) -> io::Result<File> {
 
 #[cfg(not(unix))]
 fn wait(_: &File, _: Duration) -> io::Result<()> {
-    Err(nobody_reads())
+    Err(no_reader())
 }

@@ -4,9 +4,9 @@ mod device;
 mod read;
 mod write;
 
-pub(crate) use read::{ReadError, closed_to_others, drain, mode, read};
+pub(crate) use read::{FileReadError, closed_to_others, drain, mode, read};
 pub(crate) use read::{read_any_secret, read_secret, read_text};
-pub(crate) use write::{Access, create, probe, replace};
+pub(crate) use write::{FileAccess, create, probe, replace};
 
 #[cfg(feature = "dev")]
 pub(crate) use read::{open, read_end};

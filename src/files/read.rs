@@ -18,7 +18,7 @@ const PAGE: usize = 4096;
 
 /// Reason why a file was not read. Contains nothing of its content.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub(crate) enum FileReadError {
     /// The file does not exist.
     #[error("there is no such file")]
     Missing,
@@ -39,16 +39,18 @@ pub(crate) enum ReadError {
     Io(io::Error),
 }
 
-impl From<ReadError> for io::Error {
-    fn from(error: ReadError) -> Self {
+impl From<FileReadError> for io::Error {
+    fn from(error: FileReadError) -> Self {
         let kind = match &error {
-            ReadError::Io(_) => None,
-            ReadError::Missing => Some(io::ErrorKind::NotFound),
-            ReadError::OpenToOthers(_) => Some(io::ErrorKind::PermissionDenied),
-            ReadError::NotAFile(_) | ReadError::TooLarge(_) | ReadError::NotText => Some(io::ErrorKind::InvalidData),
+            FileReadError::Io(_) => None,
+            FileReadError::Missing => Some(io::ErrorKind::NotFound),
+            FileReadError::OpenToOthers(_) => Some(io::ErrorKind::PermissionDenied),
+            FileReadError::NotAFile(_) | FileReadError::TooLarge(_) | FileReadError::NotText => {
+                Some(io::ErrorKind::InvalidData)
+            }
         };
         match (kind, error) {
-            (_, ReadError::Io(error)) => error,
+            (_, FileReadError::Io(error)) => error,
             (kind, error) => Self::new(kind.unwrap_or(io::ErrorKind::Other), error.to_string()),
         }
     }
@@ -57,42 +59,42 @@ impl From<ReadError> for io::Error {
 /// Reads a text that is not a secret, of at most `most` bytes.
 ///
 /// # Errors
-/// [`ReadError`]
-pub(crate) fn read_text(path: &Path, most: usize) -> Result<String, ReadError> {
-    String::from_utf8(read(path, most)?).map_err(|_| ReadError::NotText)
+/// [`FileReadError`]
+pub(crate) fn read_text(path: &Path, most: usize) -> Result<String, FileReadError> {
+    String::from_utf8(read(path, most)?).map_err(|_| FileReadError::NotText)
 }
 
 /// Reads a file that is not a secret, of at most `most` bytes.
 ///
 /// # Errors
-/// [`ReadError`]
-pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, ReadError> {
+/// [`FileReadError`]
+pub(crate) fn read(path: &Path, most: usize) -> Result<Vec<u8>, FileReadError> {
     let (file, metadata) = open(path)?;
     let length = length(&metadata, most)?;
     let mut bytes = Vec::with_capacity(length + 1);
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-    if bytes.len() > most { Err(ReadError::TooLarge(most)) } else { Ok(bytes) }
+    file.take(limit).read_to_end(&mut bytes).map_err(FileReadError::Io)?;
+    if bytes.len() > most { Err(FileReadError::TooLarge(most)) } else { Ok(bytes) }
 }
 
 /// Reads at most the last `most` bytes of a file that is not a secret, such as a log.
 ///
 /// # Errors
-/// [`ReadError`]
+/// [`FileReadError`]
 #[cfg(feature = "dev")]
-pub(crate) fn read_end(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read_end(path: &Path, most: u64) -> Result<Vec<u8>, FileReadError> {
     let (mut file, metadata) = open(path)?;
-    file.seek(SeekFrom::Start(metadata.len().saturating_sub(most))).map_err(ReadError::Io)?;
+    file.seek(SeekFrom::Start(metadata.len().saturating_sub(most))).map_err(FileReadError::Io)?;
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    file.take(most).read_to_end(&mut bytes).map_err(FileReadError::Io)?;
     Ok(bytes)
 }
 
 /// Reads a secret of at most `most` bytes, which no other user may read or write, into memory that is wiped.
 ///
 /// # Errors
-/// [`ReadError`]
-pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+/// [`FileReadError`]
+pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, FileReadError> {
     let (bytes, mode) = read_any_secret(path, most)?;
     closed_to_others(mode)?;
     Ok(bytes)
@@ -101,15 +103,15 @@ pub(crate) fn read_secret(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>
 /// Reads a file that may be a secret. Also returns the permissions of the open file (Unix only).
 ///
 /// # Errors
-/// [`ReadError`], except [`ReadError::OpenToOthers`].
-pub(crate) fn read_any_secret(path: &Path, most: usize) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), ReadError> {
+/// [`FileReadError`], except [`FileReadError::OpenToOthers`].
+pub(crate) fn read_any_secret(path: &Path, most: usize) -> Result<(Zeroizing<Vec<u8>>, Option<u32>), FileReadError> {
     let (mut file, metadata) = open(path)?;
     let size = length(&metadata, most)?.max(PAGE).min(most);
-    let bytes = drain(&mut file, size).map_err(ReadError::Io)?;
+    let bytes = drain(&mut file, size).map_err(FileReadError::Io)?;
     let bytes = match bytes {
         Some(bytes) => bytes,
-        None if size == most => return Err(ReadError::TooLarge(most)),
-        None => return Err(ReadError::Io(io::Error::other("it grew while it was read"))),
+        None if size == most => return Err(FileReadError::TooLarge(most)),
+        None => return Err(FileReadError::Io(io::Error::other("it grew while it was read"))),
     };
     Ok((bytes, mode(&metadata)))
 }
@@ -117,10 +119,10 @@ pub(crate) fn read_any_secret(path: &Path, most: usize) -> Result<(Zeroizing<Vec
 /// Refuses permissions for other users.
 ///
 /// # Errors
-/// [`ReadError::OpenToOthers`]
-pub(crate) fn closed_to_others(mode: Option<u32>) -> Result<(), ReadError> {
+/// [`FileReadError::OpenToOthers`]
+pub(crate) fn closed_to_others(mode: Option<u32>) -> Result<(), FileReadError> {
     match mode.filter(|mode| mode & 0o077 != 0) {
-        Some(mode) => Err(ReadError::OpenToOthers(mode)),
+        Some(mode) => Err(FileReadError::OpenToOthers(mode)),
         None => Ok(()),
     }
 }
@@ -164,20 +166,20 @@ pub(crate) fn mode(_: &Metadata) -> Option<u32> {
 /// Opens a regular file without blocking, for reading it piece by piece.
 ///
 /// # Errors
-/// [`ReadError`], except [`ReadError::OpenToOthers`].
-pub(crate) fn open(path: &Path) -> Result<(File, Metadata), ReadError> {
+/// [`FileReadError`], except [`FileReadError::OpenToOthers`].
+pub(crate) fn open(path: &Path) -> Result<(File, Metadata), FileReadError> {
     let mut options = File::options();
     options.read(true);
     let file = at_once(&mut options).open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => ReadError::Missing,
+        io::ErrorKind::NotFound => FileReadError::Missing,
         // A socket cannot be opened.
         _ if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) => {
-            ReadError::NotAFile("a socket or a device")
+            FileReadError::NotAFile("a socket or a device")
         }
-        _ => ReadError::Io(error),
+        _ => FileReadError::Io(error),
     })?;
-    let metadata = file.metadata().map_err(ReadError::Io)?;
-    if metadata.is_file() { Ok((file, metadata)) } else { Err(ReadError::NotAFile(kind(&metadata))) }
+    let metadata = file.metadata().map_err(FileReadError::Io)?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(FileReadError::NotAFile(kind(&metadata))) }
 }
 
 /// Makes opening non-blocking. Otherwise opening a pipe waits for its other end. The standard library adds `O_CLOEXEC`.
@@ -191,8 +193,8 @@ pub(super) fn at_once(options: &mut OpenOptions) -> &OpenOptions {
     options
 }
 
-fn length(metadata: &Metadata, most: usize) -> Result<usize, ReadError> {
-    usize::try_from(metadata.len()).ok().filter(|length| *length <= most).ok_or(ReadError::TooLarge(most))
+fn length(metadata: &Metadata, most: usize) -> Result<usize, FileReadError> {
+    usize::try_from(metadata.len()).ok().filter(|length| *length <= most).ok_or(FileReadError::TooLarge(most))
 }
 
 #[cfg(unix)]
@@ -243,13 +245,13 @@ mod tests {
             ("/dev/zero".into(), "a socket or a device"),
         ] {
             for error in [read(&path, 10).err(), read_secret(&path, 10).err(), read_text(&path, 10).err()] {
-                assert!(matches!(error, Some(ReadError::NotAFile(found)) if found == kind), "{}", path.display());
+                assert!(matches!(error, Some(FileReadError::NotAFile(found)) if found == kind), "{}", path.display());
             }
         }
         assert!(begun.elapsed() < Duration::from_secs(2));
-        assert!(matches!(read(&path("none"), 10), Err(ReadError::Missing)));
+        assert!(matches!(read(&path("none"), 10), Err(FileReadError::Missing)));
         symlink("none", path("broken")).unwrap();
-        assert!(matches!(read_secret(&path("broken"), 10), Err(ReadError::Missing)));
+        assert!(matches!(read_secret(&path("broken"), 10), Err(FileReadError::Missing)));
     }
 
     #[test]
@@ -265,18 +267,18 @@ mod tests {
             for read in read {
                 match read {
                     Ok(read) => assert!(fits && read == length, "{length} of {most}"),
-                    Err(error) => assert!(!fits && matches!(error, ReadError::TooLarge(limit) if limit == most)),
+                    Err(error) => assert!(!fits && matches!(error, FileReadError::TooLarge(limit) if limit == most)),
                 }
             }
         }
         // Large by its metadata alone: nothing is read.
         std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert!(matches!(read(&path, 1 << 20), Err(ReadError::TooLarge(_))));
+        assert!(matches!(read(&path, 1 << 20), Err(FileReadError::TooLarge(_))));
         // A file whose size the system does not report.
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
-        assert!(matches!(read(Path::new("/proc/self/status"), 10), Err(ReadError::TooLarge(10))));
+        assert!(matches!(read(Path::new("/proc/self/status"), 10), Err(FileReadError::TooLarge(10))));
         std::fs::write(&path, b"\xff").unwrap();
-        assert!(matches!(read_text(&path, 10), Err(ReadError::NotText)));
+        assert!(matches!(read_text(&path, 10), Err(FileReadError::NotText)));
     }
 
     #[test]
@@ -288,7 +290,7 @@ mod tests {
         assert_eq!(read_end(&path, 4).unwrap(), b"two\n");
         std::fs::File::options().append(true).open(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read_end(&path, 4).unwrap(), [0; 4]);
-        assert!(matches!(read_end(folder.path(), 4), Err(ReadError::NotAFile("a folder"))));
+        assert!(matches!(read_end(folder.path(), 4), Err(FileReadError::NotAFile("a folder"))));
     }
 
     #[test]
@@ -310,7 +312,9 @@ mod tests {
             for path in [&file, &link] {
                 match read_secret(path, 100) {
                     Ok(bytes) => assert!(good && *bytes == b"secret", "{mode:o}"),
-                    Err(error) => assert!(!good && matches!(error, ReadError::OpenToOthers(found) if found == mode)),
+                    Err(error) => {
+                        assert!(!good && matches!(error, FileReadError::OpenToOthers(found) if found == mode))
+                    }
                 }
                 assert_eq!(read_any_secret(path, 100).unwrap().1, Some(mode));
             }

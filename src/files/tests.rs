@@ -21,10 +21,10 @@ fn mode(path: &Path) -> u32 {
 fn a_new_file_takes_the_place_of_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.nk");
-    create(&path, Access::Owner, &[b"one", b"\n"]).unwrap();
-    assert_eq!(create(&path, Access::Owner, &[b"two"]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    create(&path, FileAccess::Owner, &[b"one", b"\n"]).unwrap();
+    assert_eq!(create(&path, FileAccess::Owner, &[b"two"]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"one\n".to_vec(), 0o600));
-    replace(&path, Access::Owner, &[b"three"]).unwrap();
+    replace(&path, FileAccess::Owner, &[b"three"]).unwrap();
     assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"three".to_vec(), 0o600));
     assert_eq!(names(folder.path()), ["key.nk"]);
 }
@@ -35,7 +35,7 @@ fn what_a_name_leads_to_is_written() {
     let (file, link) = (folder.path().join("file"), folder.path().join("link"));
     std::fs::write(&file, "old").unwrap();
     std::os::unix::fs::symlink("file", &link).unwrap();
-    replace(&link, Access::Usual, &[b"new"]).unwrap();
+    replace(&link, FileAccess::Usual, &[b"new"]).unwrap();
     assert_eq!((std::fs::read(&file).unwrap(), std::fs::read_link(&link).unwrap()), (b"new".to_vec(), "file".into()));
 
     // A pipe, such as a shell's `>(…)`.
@@ -45,7 +45,7 @@ fn what_a_name_leads_to_is_written() {
         let pipe = pipe.clone();
         move || std::fs::read(pipe).unwrap()
     });
-    replace(&pipe, Access::Owner, &[b"through", b" it"]).unwrap();
+    replace(&pipe, FileAccess::Owner, &[b"through", b" it"]).unwrap();
     assert_eq!(reader.join().unwrap(), b"through it");
     assert_eq!(names(folder.path()), ["file", "link", "pipe"]);
 }
@@ -74,7 +74,7 @@ fn a_pipe_from_which_nobody_reads_is_left() {
         let pipe = pipe.clone();
         move || std::fs::read(pipe).unwrap().len()
     });
-    replace(&pipe, Access::Owner, &[&much, b"end"]).unwrap();
+    replace(&pipe, FileAccess::Owner, &[&much, b"end"]).unwrap();
     assert_eq!(reader.join().unwrap(), much.len() + 3);
 }
 
@@ -104,7 +104,7 @@ fn only_files_are_written_into_over_time() {
 fn a_file_for_all_is_as_private_as_the_umask_says() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
-    create(&ours, Access::Usual, &[b"x"]).unwrap();
+    create(&ours, FileAccess::Usual, &[b"x"]).unwrap();
     std::fs::write(&plain, "x").unwrap();
     assert_eq!(mode(&ours), mode(&plain));
 }
@@ -117,8 +117,8 @@ fn what_a_killed_run_left_is_taken_away_and_nothing_else() {
         std::fs::write(folder.path().join(name), "SEED").unwrap();
     }
     std::fs::create_dir(folder.path().join(format!("{UNFINISHED}folder"))).unwrap();
-    let under_way = unfinished(folder.path(), Access::Owner, &[b"half"]).unwrap();
-    create(&folder.path().join("new"), Access::Owner, &[b"x"]).unwrap();
+    let under_way = unfinished(folder.path(), FileAccess::Owner, &[b"half"]).unwrap();
+    create(&folder.path().join("new"), FileAccess::Owner, &[b"x"]).unwrap();
     let own = under_way.path().file_name().unwrap().to_str().unwrap().to_owned();
     let mut expected = vec![own, ".hidden".into(), format!("{UNFINISHED}folder"), "new".into(), "vstream-new-x".into()];
     expected.sort();
@@ -139,8 +139,8 @@ fn writers_do_not_disturb_each_other() {
             .map(|writer| {
                 scope.spawn(move || {
                     for n in 0..40 {
-                        create(&path(format!("{writer}-{n}")), Access::Owner, &[b"whole"]).unwrap();
-                        replace(&path("shared".to_owned()), Access::Owner, &[b"who", b"le"]).unwrap();
+                        create(&path(format!("{writer}-{n}")), FileAccess::Owner, &[b"whole"]).unwrap();
+                        replace(&path("shared".to_owned()), FileAccess::Owner, &[b"who", b"le"]).unwrap();
                     }
                 })
             })

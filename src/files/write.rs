@@ -17,7 +17,7 @@ pub(super) const UNFINISHED: &str = ".vstream-new-";
 
 /// The users that may access a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum FileAccess {
     /// The owner alone, at all times.
     Owner,
     /// The users that the process's umask allows.
@@ -28,7 +28,7 @@ pub(crate) enum Access {
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if the file exists, which then stays unchanged.
-pub(crate) fn create(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn create(path: &Path, access: FileAccess, parts: &[&[u8]]) -> io::Result<()> {
     let folder = folder_of(path);
     unfinished(folder, access, parts)?.persist_noclobber(path).map_err(|error| error.error)?;
     sync(folder)
@@ -39,9 +39,9 @@ pub(crate) fn create(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result
 ///
 /// # Errors
 /// The system's error, and [`io::ErrorKind::TimedOut`] for a pipe without a reader. An existing file stays unchanged.
-pub(crate) fn replace(path: &Path, access: Access, parts: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, access: FileAccess, parts: &[&[u8]]) -> io::Result<()> {
     if is_special(path) {
-        return device::write(path, parts, device::PATIENCE);
+        return device::write(path, parts, device::PIPE_TIMEOUT);
     }
     let path = match path.exists() {
         true => &std::fs::canonicalize(path)?,
@@ -80,7 +80,7 @@ pub(crate) fn is_special(path: &Path) -> bool {
 /// # Errors
 /// The system's error.
 pub(crate) fn probe(folder: &Path) -> io::Result<()> {
-    unfinished(folder, Access::Owner, &[]).map(drop)
+    unfinished(folder, FileAccess::Owner, &[]).map(drop)
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -93,7 +93,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes a complete file to disk, under a temporary name.
-pub(super) fn unfinished(folder: &Path, access: Access, parts: &[&[u8]]) -> io::Result<NamedTempFile> {
+pub(super) fn unfinished(folder: &Path, access: FileAccess, parts: &[&[u8]]) -> io::Result<NamedTempFile> {
     tidy(folder);
     let mut file = new(folder, access)?;
     for part in parts {
@@ -103,14 +103,14 @@ pub(super) fn unfinished(folder: &Path, access: Access, parts: &[&[u8]]) -> io::
     Ok(file)
 }
 
-fn new(folder: &Path, access: Access) -> io::Result<NamedTempFile> {
+fn new(folder: &Path, access: FileAccess) -> io::Result<NamedTempFile> {
     loop {
         let mut builder = tempfile::Builder::new();
         builder.prefix(UNFINISHED);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(match access {
-            Access::Owner => 0o600,
-            Access::Usual => 0o666,
+            FileAccess::Owner => 0o600,
+            FileAccess::Usual => 0o666,
         }));
         let file = builder.tempfile_in(folder)?;
         // Without locks, no run tidies up. Until the file is locked, another run may consider it abandoned and remove

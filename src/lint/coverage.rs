@@ -1,7 +1,7 @@
 //! Live clusters that an entry leaves out, and named clusters that have no live server.
 
 use super::LintInput;
-use super::report::{Report, some_of};
+use super::report::{AccountFindings, some_of};
 use crate::model::finding::Severity;
 use std::collections::{BTreeMap, HashSet};
 
@@ -21,7 +21,7 @@ impl<'a> Group<'a> {
     }
 }
 
-pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
+pub(super) fn check(input: &LintInput<'_>, report: &mut AccountFindings<'_>) {
     if input.clusters.is_empty() {
         return;
     }

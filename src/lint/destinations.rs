@@ -1,6 +1,6 @@
 //! Checks an entry's destinations as servers do, and the subjects to which they lead.
 
-use super::report::Report;
+use super::report::AccountFindings;
 use super::{Entry, LintInput};
 use crate::model::finding::Severity;
 use crate::model::subject_trie::SubjectTrie;
@@ -8,7 +8,7 @@ use crate::model::transform::Transform;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, report: &mut Report<'_>) {
+pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, report: &mut AccountFindings<'_>) {
     for (index, entry) in input.entries.iter().enumerate() {
         weights(entry, report);
         dropped(entry, report);
@@ -29,7 +29,7 @@ pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, rep
 }
 
 /// Returns the transform, if servers accept it.
-fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_>) -> Option<Transform<'a>> {
+fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut AccountFindings<'_>) -> Option<Transform<'a>> {
     let source = entry.source;
     if destination.contains(' ') {
         report.add(
@@ -71,7 +71,7 @@ fn transform<'a>(entry: &Entry<'a>, destination: &'a str, report: &mut Report<'_
 }
 
 /// Checks the weights: 1 to 100 each, and at most 100 together per cluster (nats-server 2.15 `AddWeightedMappings`).
-fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
+fn weights(entry: &Entry<'_>, report: &mut AccountFindings<'_>) {
     let mut sums: HashMap<Option<&str>, u32> = HashMap::new();
     for destination in entry.destinations {
         if destination.weight == 0 || destination.weight > 100 {
@@ -101,7 +101,7 @@ fn weights(entry: &Entry<'_>, report: &mut Report<'_>) {
 
 /// Reports a source that is one of its own destinations. Servers then add no identity mapping for the remaining weight,
 /// and drop these messages.
-fn dropped(entry: &Entry<'_>, report: &mut Report<'_>) {
+fn dropped(entry: &Entry<'_>, report: &mut AccountFindings<'_>) {
     let destinations = entry.destinations;
     if !destinations.iter().any(|destination| destination.subject == entry.source) {
         return;
@@ -124,7 +124,7 @@ fn dropped(entry: &Entry<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn duplicate(entry: &Entry<'_>, first: &str, second: &str, report: &mut Report<'_>) {
+fn duplicate(entry: &Entry<'_>, first: &str, second: &str, report: &mut AccountFindings<'_>) {
     let (message, next) = if first == second {
         (
             format!(
@@ -149,7 +149,7 @@ fn leads_into(
     destination: &str,
     result: &str,
     sources: &SubjectTrie<'_, usize>,
-    report: &mut Report<'_>,
+    report: &mut AccountFindings<'_>,
 ) -> bool {
     let entry = &input.entries[index];
     let mut own = false;
@@ -182,7 +182,7 @@ fn leads_into(
     own
 }
 
-fn inside(entry: &Entry<'_>, report: &mut Report<'_>) {
+fn inside(entry: &Entry<'_>, report: &mut AccountFindings<'_>) {
     report.at(
         Severity::Info,
         "destination-inside-source",

@@ -1,7 +1,7 @@
 //! Listeners on subjects that the run will map, and imports that bypass the mappings. Servers map published messages,
 //! but not subscriptions or messages of a stream import.
 
-use super::report::Report;
+use super::report::AccountFindings;
 use super::{Entry, LintInput, Listener, ListenerKind};
 use crate::model::finding::Severity;
 use crate::model::subject::SubjectFilter;
@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 /// Servers do not map messages of a stream import (server.go `processImport`; measured).
 const UNMAPPED: &str = "stream-import-unmapped";
 
-pub(super) fn check(input: &LintInput<'_>, report: &mut Report<'_>) {
+pub(super) fn check(input: &LintInput<'_>, report: &mut AccountFindings<'_>) {
     if input.listeners.is_empty() {
         return;
     }
@@ -83,7 +83,7 @@ fn effect(kind: ListenerKind, listener: &SubjectFilter, entry: &Entry<'_>) -> Ef
     }
 }
 
-fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut Report<'_>) {
+fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut AccountFindings<'_>) {
     let (subject, source) = (listener.subject, entry.source);
     let (code, what, next) = match listener.kind {
         ListenerKind::StreamImport => {
@@ -129,7 +129,7 @@ fn stopped(listener: &Listener<'_>, entry: &Entry<'_>, report: &mut Report<'_>) 
     );
 }
 
-fn changed(listener: &Listener<'_>, source: &str, report: &mut Report<'_>) {
+fn changed(listener: &Listener<'_>, source: &str, report: &mut AccountFindings<'_>) {
     report.at(
         Severity::Info,
         "listener-sees-mapped-subjects",

@@ -12,7 +12,7 @@ mod report;
 mod tests;
 
 pub use input::{Entry, LintInput, Listener, ListenerKind};
-use report::Report;
+use report::AccountFindings;
 
 use crate::model::finding::Finding;
 use crate::model::subject::SubjectFilter;
@@ -32,7 +32,7 @@ pub const ALLOWABLE: [&str; 5] = [
 /// Findings about our mappings are errors, unless they are harmless. Findings about only other mappings are warnings at
 /// most. `docs/reference/findings.md` lists them.
 pub fn lint(input: &LintInput<'_>) -> Vec<Finding> {
-    let mut report = Report { account: input.account, findings: Vec::new() };
+    let mut report = AccountFindings { account: input.account, findings: Vec::new() };
     let mut sources = SubjectTrie::default();
     for (index, entry) in input.entries.iter().enumerate() {
         match SubjectFilter::parse(entry.source) {

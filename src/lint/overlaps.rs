@@ -1,12 +1,12 @@
 //! Sources with common subjects. Each server picks one of the entries by its own Go map order.
 
 use super::LintInput;
-use super::report::{Report, some_of};
+use super::report::{AccountFindings, some_of};
 use crate::model::finding::Severity;
 use crate::model::subject_trie::SubjectTrie;
 use std::ops::ControlFlow;
 
-pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, report: &mut Report<'_>) {
+pub(super) fn check(input: &LintInput<'_>, sources: &SubjectTrie<'_, usize>, report: &mut AccountFindings<'_>) {
     for (index, entry) in input.entries.iter().enumerate() {
         let source = entry.source;
         let mut others = Vec::new();

@@ -3,12 +3,12 @@
 use crate::model::finding::{Finding, Severity};
 
 /// Collects findings about one account.
-pub(super) struct Report<'a> {
+pub(super) struct AccountFindings<'a> {
     pub account: &'a str,
     pub findings: Vec<Finding>,
 }
 
-impl Report<'_> {
+impl AccountFindings<'_> {
     /// Adds a finding about one entry: an error for our own, a warning for another tool's.
     pub fn add(&mut self, ours: bool, code: &'static str, source: &str, message: String, next: &str) {
         let severity = if ours { Severity::Error } else { Severity::Warning };

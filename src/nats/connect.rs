@@ -1,8 +1,8 @@
 //! Finds a server that accepts the user.
 
-use super::connection::{Connection, Denied};
+use super::connection::{Denied, NatsConnection};
 use super::login::Login;
-use super::{Access, ConnectError};
+use super::{ConnectError, LoginMethod};
 use crate::files::{read, read_secret, read_text};
 use crate::model::nkey::PublicKey;
 use crate::model::topology::Tls;
@@ -23,7 +23,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 /// Time without an answer after which the next server is tried in parallel.
-const STAGGER: Duration = Duration::from_millis(150);
+const NEXT_SERVER_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// Most bytes by which this process may grow while it connects. Reading answers on other connections takes some, too.
 const GROWTH: u64 = 128 << 20;
@@ -50,7 +50,7 @@ pub struct ConnectOptions<'a> {
     /// The servers, tried in this order; the first that answers is used.
     pub servers: Vec<Target<'a>>,
     /// The user's access.
-    pub access: &'a Access,
+    pub access: &'a LoginMethod,
     /// The account that the user must belong to, if known. Other credentials are refused before connecting.
     pub account: Option<&'a PublicKey>,
     /// Name of the connection, seen in `CONNZ`.
@@ -61,7 +61,7 @@ pub struct ConnectOptions<'a> {
 
 impl<'a> ConnectOptions<'a> {
     /// Returns options for servers that share their TLS settings.
-    pub fn new(servers: &'a [String], tls: Option<&'a Tls>, access: &'a Access, timeout: Duration) -> Self {
+    pub fn new(servers: &'a [String], tls: Option<&'a Tls>, access: &'a LoginMethod, timeout: Duration) -> Self {
         Self {
             servers: servers.iter().map(|url| Target { url, tls }).collect(),
             access,
@@ -85,7 +85,7 @@ impl<'a> ConnectOptions<'a> {
 ///
 /// # Errors
 /// [`ConnectError`]. A server's refusal takes precedence over unreachable servers.
-pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectError> {
+pub async fn connect(options: ConnectOptions<'_>) -> Result<NatsConnection, ConnectError> {
     let login = login(options.access.clone(), options.account.cloned()).await?;
     // Most servers share their settings, so each set is read only once.
     let mut configs: Vec<(&Tls, ClientConfig)> = Vec::new();
@@ -109,14 +109,14 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
     let mut deadline = Instant::now() + options.timeout;
     let mut waiting = targets.into_iter();
     let mut attempts = FuturesUnordered::new();
-    let mut failures: Vec<Failure> = Vec::new();
+    let mut failures: Vec<ConnectFailure> = Vec::new();
     loop {
         if let Some((url, tls)) = waiting.next() {
             attempts.push(attempt(url, tls, &login, &options));
         } else if attempts.is_empty() {
             break;
         }
-        let pause = if waiting.len() > 0 { (Instant::now() + STAGGER).min(deadline) } else { deadline };
+        let pause = if waiting.len() > 0 { (Instant::now() + NEXT_SERVER_TIMEOUT).min(deadline) } else { deadline };
         let next = tokio::time::timeout_at(pause, attempts.next()).await;
         match next {
             Ok(Some(Ok(connection))) => {
@@ -142,7 +142,7 @@ pub async fn connect(options: ConnectOptions<'_>) -> Result<Connection, ConnectE
 }
 
 /// Reads the access on a thread for blocking work, because it may have to run another program.
-async fn login(access: Access, account: Option<PublicKey>) -> Result<Login, ConnectError> {
+async fn login(access: LoginMethod, account: Option<PublicKey>) -> Result<Login, ConnectError> {
     let loading = tokio::task::spawn_blocking(move || Login::load(&access, account.as_ref(), now()));
     loading.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
@@ -192,20 +192,20 @@ enum FailureKind {
 }
 
 #[derive(Debug)]
-struct Failure {
+struct ConnectFailure {
     url: String,
     kind: FailureKind,
     reason: String,
 }
 
-fn judge(options: &ConnectOptions<'_>, login: &Login, failures: Vec<Failure>) -> ConnectError {
+fn judge(options: &ConnectOptions<'_>, login: &Login, failures: Vec<ConnectFailure>) -> ConnectError {
     let first = |kind| failures.iter().find(|failure| failure.kind == kind);
-    if let Some(Failure { url, reason, .. }) = first(FailureKind::Refused) {
+    if let Some(ConnectFailure { url, reason, .. }) = first(FailureKind::Refused) {
         let (user, account) = (login.user.clone(), login.account.clone());
         let claims = Box::new(login.as_user().map(|user| user.claims).unwrap_or_default());
         return ConnectError::Refused { url: url.clone(), user, account, reason: reason.clone(), claims };
     }
-    if let Some(Failure { url, reason, .. }) = first(FailureKind::Tls) {
+    if let Some(ConnectFailure { url, reason, .. }) = first(FailureKind::Tls) {
         return ConnectError::Tls { url: url.clone(), reason: reason.clone() };
     }
     let why = |url: &str| {
@@ -222,7 +222,7 @@ async fn attempt(
     tls: Option<(ClientConfig, bool)>,
     login: &Login,
     options: &ConnectOptions<'_>,
-) -> Result<Connection, Failure> {
+) -> Result<NatsConnection, ConnectFailure> {
     let (seed, denied) = (login.seed.clone(), Denied::new());
     let report = denied.clone();
     let mut connect = async_nats::ConnectOptions::with_jwt(login.jwt.clone(), move |nonce| {
@@ -253,7 +253,7 @@ async fn attempt(
     }
     if tls.is_some() && url.starts_with("ws://") {
         let reason = "`ws://` is without TLS, and `tls:` is set for it; write wss://".to_owned();
-        return Err(Failure { url: without_secrets(url), kind: FailureKind::Tls, reason });
+        return Err(ConnectFailure { url: without_secrets(url), kind: FailureKind::Tls, reason });
     }
     if let Some((config, first)) = tls {
         // A server without TLS is never the intended one, regardless of other settings.
@@ -262,7 +262,7 @@ async fn attempt(
             connect = connect.tls_first();
         }
     }
-    let failed = |(kind, reason)| Failure { url: url.to_owned(), kind, reason };
+    let failed = |(kind, reason)| ConnectFailure { url: url.to_owned(), kind, reason };
     let server = url.to_owned();
     let client = match bounded(async move { connect.connect(server).await }).await {
         Some(connected) => connected.map_err(|error| failed(classify(&error)))?,
@@ -271,7 +271,7 @@ async fn attempt(
             return Err(failed((FailureKind::Unreachable, reason)));
         }
     };
-    Connection::new(client, login, denied, without_secrets(url))
+    NatsConnection::new(client, login, denied, without_secrets(url))
         .await
         .map_err(|reason| failed((FailureKind::Unreachable, reason)))
 }

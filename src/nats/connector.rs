@@ -3,14 +3,14 @@
 use super::connect::{CLOSED, now};
 use super::login::Login;
 use super::permissions::{INBOX, Purpose, Side, narrowed, needs};
-use super::{Access, ConnectError, ConnectOptions, Connection, Target, connect, refused};
-use crate::definition::{Definition, Resolver};
+use super::{ConnectError, ConnectOptions, LoginMethod, NatsConnection, Target, connect, refused};
+use crate::definition::{Definition, ResolverConfig};
 use crate::desired::{self, regional};
 use crate::model::claims::{AccountClaims, Permission, Permissions, Trust};
 use crate::model::names::RegionName;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::model::virtual_stream::{self, Account, Layout, RegionalAccounts};
-use crate::observed::link::{Connector, LinkError};
+use crate::observed::connection::{ConnectionError, Connector};
 use crate::resolver::push;
 use crate::sign::file::read_seed_file;
 use crate::sign::keyring::{Keyring, issuer};
@@ -65,9 +65,11 @@ impl<'d> DefinitionConnector<'d> {
         let needs = sides.into_iter().filter(|(_, given)| *given).flat_map(|(side, _)| needs(self.purpose, side));
         let subjects: Vec<&str> = needs.filter(|need| need.publish).map(|need| need.subject).collect();
         let streams = || -> Option<Vec<String>> {
-            let all = desired::accounts(&self.definition.topology, account, &desired::Options::default()).ok()?;
-            let seat = all.into_iter().find(|desired| desired.seat.region().map(|region| &region.name) == region)?;
-            Some(seat.streams.into_iter().map(|stream| stream.name).collect())
+            let all =
+                desired::accounts(&self.definition.topology, account, &desired::DesiredOptions::default()).ok()?;
+            let own =
+                all.into_iter().find(|desired| desired.account_role.region().map(|region| &region.name) == region)?;
+            Some(own.streams.into_iter().map(|stream| stream.name).collect())
         };
         let streams = if self.only_defined { streams() } else { None };
         let deletes = self.purpose == Purpose::Destroy;
@@ -90,7 +92,7 @@ impl<'d> DefinitionConnector<'d> {
         }
         let of = |publish: bool| needs(self.purpose, Side::System).filter(move |need| need.publish == publish);
         // Tokens are pushed on the subject with the account's id only if the resolver is `url`.
-        let by_name = matches!(self.definition.resolver, Resolver::Url(_));
+        let by_name = matches!(self.definition.resolver, ResolverConfig::Url(_));
         let publishes = of(true).filter(|need| by_name || need.subject != push::BY_NAME);
         let subjects: Vec<&str> = publishes.map(|need| need.subject).collect();
         let publish = narrowed(&subjects, None, false, known.then_some(accounts.as_slice()));
@@ -99,32 +101,33 @@ impl<'d> DefinitionConnector<'d> {
 
     async fn connect(
         &self,
-        access: &Access,
+        access: &LoginMethod,
         account: Option<&PublicKey>,
         timeout: Duration,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<NatsConnection, ConnectError> {
         connect(self.options(access, account, timeout)).await
     }
 
     /// Returns the access to an application's account.
-    fn access(&self, account: &Account, claims: &AccountClaims, strict: bool) -> Result<Access, LinkError> {
+    fn access(&self, account: &Account, claims: &AccountClaims, strict: bool) -> Result<LoginMethod, ConnectionError> {
         let place = format!("account {}", account.name);
         Ok(match &account.access {
-            virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),
-            virtual_stream::Access::Context(name) => Access::Context(name.clone()),
+            virtual_stream::Access::Credentials(path) => LoginMethod::Credentials(path.clone()),
+            virtual_stream::Access::Context(name) => LoginMethod::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed(&place, path)?;
                 let wanted = self.account_permissions(account, None);
-                let issuer = user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| LinkError {
-                    code: match error {
-                        IssuerError::NotOfAccount { .. } => "key-of-another-account",
-                        IssuerError::Strict { .. } => "strict-signing-keys",
-                    },
-                    message: format!("{place}, key {}: {error}", path.display()),
-                    next: "Name a signing key of the account under `key:`.".to_owned(),
-                })?;
+                let issuer =
+                    user_issuer(claims, &seed.public_key(), strict, &wanted).map_err(|error| ConnectionError {
+                        code: match error {
+                            IssuerError::NotOfAccount { .. } => "key-of-another-account",
+                            IssuerError::Strict { .. } => "strict-signing-keys",
+                        },
+                        message: format!("{place}, key {}: {error}", path.display()),
+                        next: "Name a signing key of the account under `key:`.".to_owned(),
+                    })?;
                 if !issuer.missing.is_empty() {
-                    return Err(LinkError {
+                    return Err(ConnectionError {
                         code: "scope-too-narrow",
                         message: format!(
                             "{place}, key {}: the scope of this signing key does not allow: {}",
@@ -146,16 +149,16 @@ impl<'d> DefinitionConnector<'d> {
         region: &RegionName,
         claims: &AccountClaims,
         strict: bool,
-    ) -> Result<Option<Access>, LinkError> {
+    ) -> Result<Option<LoginMethod>, ConnectionError> {
         let place = format!("account {}", regional::name(account, region));
         let existing = match &account.regional_accounts {
             RegionalAccounts::Existing(accounts) => accounts.get(region),
             RegionalAccounts::Named(_) => None,
         };
         Ok(Some(match existing {
-            Some(existing) => Access::Credentials(existing.credentials.clone()),
+            Some(existing) => LoginMethod::Credentials(existing.credentials.clone()),
             None => {
-                let failed = |message: String| LinkError {
+                let failed = |message: String| ConnectionError {
                     code: "key-unusable",
                     message: format!("{place}: {message}"),
                     next: "Fix the file, or name another keys folder with --keys.".to_owned(),
@@ -189,7 +192,7 @@ impl<'d> DefinitionConnector<'d> {
 
     fn options<'a>(
         &'a self,
-        access: &'a Access,
+        access: &'a LoginMethod,
         account: Option<&'a PublicKey>,
         timeout: Duration,
     ) -> ConnectOptions<'a> {
@@ -198,22 +201,22 @@ impl<'d> DefinitionConnector<'d> {
 }
 
 impl Connector for DefinitionConnector<'_> {
-    type Link = Connection;
+    type Connection = NatsConnection;
 
     fn changes(&self) -> bool {
         self.purpose.changes()
     }
 
-    async fn system(&self, timeout: Duration) -> Result<(Connection, PublicKey), LinkError> {
+    async fn system(&self, timeout: Duration) -> Result<(NatsConnection, PublicKey), ConnectionError> {
         let access = match &self.definition.system {
-            virtual_stream::Access::Credentials(path) => Access::Credentials(path.clone()),
-            virtual_stream::Access::Context(name) => Access::Context(name.clone()),
+            virtual_stream::Access::Credentials(path) => LoginMethod::Credentials(path.clone()),
+            virtual_stream::Access::Context(name) => LoginMethod::Context(name.clone()),
             virtual_stream::Access::Key(path) => {
                 let seed = account_seed("system", path)?;
                 let key = seed.public_key();
                 let signs_for = self.system.as_ref().filter(|id| **id != key);
                 if self.strict && self.system.as_ref() == Some(&key) {
-                    return Err(LinkError {
+                    return Err(ConnectionError {
                         code: "strict-signing-keys",
                         message: format!(
                             "system, key {}: the operator has strict signing key usage, and this is the system account's \
@@ -227,9 +230,9 @@ impl Connector for DefinitionConnector<'_> {
                 mint("system", &seed, signs_for, &UserPermissions::Own(wanted))?
             }
         };
-        let link = self.connect(&access, None, timeout).await.map_err(LinkError::from);
-        let link = link.map_err(|error| match &self.definition.system {
-            virtual_stream::Access::Key(path) if error.code == "authorization-violation" => LinkError {
+        let connection = self.connect(&access, None, timeout).await.map_err(ConnectionError::from);
+        let connection = connection.map_err(|error| match &self.definition.system {
+            virtual_stream::Access::Key(path) if error.code == "authorization-violation" => ConnectionError {
                 next: match &self.system {
                     Some(system) => format!(
                         "Check that {} is the seed of the system account {system} or of one of its signing keys without a \
@@ -246,8 +249,8 @@ impl Connector for DefinitionConnector<'_> {
             },
             _ => error,
         })?;
-        let account = link.account().clone();
-        Ok((link, account))
+        let account = connection.account().clone();
+        Ok((connection, account))
     }
 
     async fn account(
@@ -256,10 +259,10 @@ impl Connector for DefinitionConnector<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Connection, LinkError> {
+    ) -> Result<NatsConnection, ConnectionError> {
         let access = self.access(account, claims, strict)?;
-        let link = self.connect(&access, Some(&account.id), timeout).await;
-        link.map_err(|error| unconnected(&format!("account {}", account.name), error, claims, strict))
+        let connection = self.connect(&access, Some(&account.id), timeout).await;
+        connection.map_err(|error| unconnected(&format!("account {}", account.name), error, claims, strict))
     }
 
     async fn regional(
@@ -269,11 +272,11 @@ impl Connector for DefinitionConnector<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Option<Connection>, LinkError> {
+    ) -> Result<Option<NatsConnection>, ConnectionError> {
         let Some(access) = self.regional_access(account, region, claims, strict)? else { return Ok(None) };
-        let link = self.connect(&access, Some(claims.id()), timeout).await;
+        let connection = self.connect(&access, Some(claims.id()), timeout).await;
         let place = format!("account {}", regional::name(account, region));
-        link.map(Some).map_err(|error| unconnected(&place, error, claims, strict))
+        connection.map(Some).map_err(|error| unconnected(&place, error, claims, strict))
     }
 
     async fn load(
@@ -283,12 +286,12 @@ impl Connector for DefinitionConnector<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
+    ) -> Result<Vec<Result<String, ConnectionError>>, ConnectionError> {
         let access = match region {
             None => self.access(account, claims, strict)?,
             Some(region) => {
                 let access = self.regional_access(account, region, claims, strict)?;
-                access.ok_or_else(|| LinkError {
+                access.ok_or_else(|| ConnectionError {
                     code: "regional-key-missing",
                     message: format!("no key of account {} is in the keys folder", regional::name(account, region)),
                     next: "Name the folder that has its keys with --keys, or connect there once as a user of it."
@@ -303,13 +306,13 @@ impl Connector for DefinitionConnector<'_> {
         Ok(join_all(each).await)
     }
 
-    fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), LinkError> {
+    fn may_reach(&self, account: &Account, region: &RegionName) -> Result<(), ConnectionError> {
         let RegionalAccounts::Existing(accounts) = &account.regional_accounts else { return Ok(()) };
         let Some(existing) = accounts.get(region) else { return Ok(()) };
-        let access = Access::Credentials(existing.credentials.clone());
+        let access = LoginMethod::Credentials(existing.credentials.clone());
         Login::load(&access, Some(&existing.id), now()).map(drop).map_err(|error| {
-            let (error, place) = (LinkError::from(error), regional::name(account, region));
-            LinkError { message: format!("account {place}: {}", error.message), ..error }
+            let (error, place) = (ConnectionError::from(error), regional::name(account, region));
+            ConnectionError { message: format!("account {place}: {}", error.message), ..error }
         })
     }
 }
@@ -324,8 +327,8 @@ fn permissions(publish: Vec<String>, subscribe: impl IntoIterator<Item = &'stati
     Permissions { publish: allow(publish), subscribe: allow(subscribe) }
 }
 
-fn account_seed(place: &str, path: &Path) -> Result<Seed, LinkError> {
-    let failed = |message: String| LinkError {
+fn account_seed(place: &str, path: &Path) -> Result<Seed, ConnectionError> {
+    let failed = |message: String| ConnectionError {
         code: "key-unusable",
         message: format!("{place}, key: {message}"),
         next: "Name the file of a seed of the account (SA…), which only you may read.".to_owned(),
@@ -342,19 +345,19 @@ fn mint(
     seed: &Seed,
     account: Option<&PublicKey>,
     permissions: &UserPermissions,
-) -> Result<Access, LinkError> {
+) -> Result<LoginMethod, ConnectionError> {
     let now = now();
-    let user = mint_user(seed, account, permissions, now + USER_LIFE, now).map_err(|error| LinkError {
+    let user = mint_user(seed, account, permissions, now + USER_LIFE, now).map_err(|error| ConnectionError {
         code: "key-unusable",
         message: format!("{place}: {error}"),
         next: String::new(),
     })?;
-    Ok(Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
+    Ok(LoginMethod::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
 }
 
 /// Returns the reason why there is no connection to an account. For a refused user, adds the cause according to its
 /// claims.
-fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> LinkError {
+fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict: bool) -> ConnectionError {
     let cause = match &error {
         ConnectError::Refused { url, claims: user, reason, .. } => {
             let kind = if url.starts_with("ws") { "WEBSOCKET" } else { "STANDARD" };
@@ -365,14 +368,16 @@ fn unconnected(place: &str, error: ConnectError, claims: &AccountClaims, strict:
         }
         _ => None,
     };
-    let LinkError { code, message, next } = LinkError::from(error);
+    let ConnectionError { code, message, next } = ConnectionError::from(error);
     match cause {
-        Some(cause) => LinkError { code, message: format!("{place}: {message}: {}", cause.what), next: cause.next },
-        None => LinkError { code, message: format!("{place}: {message}"), next },
+        Some(cause) => {
+            ConnectionError { code, message: format!("{place}: {message}: {}", cause.what), next: cause.next }
+        }
+        None => ConnectionError { code, message: format!("{place}: {message}"), next },
     }
 }
 
-impl From<ConnectError> for LinkError {
+impl From<ConnectError> for ConnectionError {
     fn from(error: ConnectError) -> Self {
         Self { code: error.code(), message: error.to_string(), next: error.next().to_owned() }
     }

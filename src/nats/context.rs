@@ -4,7 +4,7 @@
 use super::ConnectError;
 use super::reference::{Secret, expand, find, home, scheme};
 use crate::definition::server_url;
-use crate::files::{ReadError, closed_to_others, read_any_secret, read_secret};
+use crate::files::{FileReadError, closed_to_others, read_any_secret, read_secret};
 use crate::model::topology::Tls;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -83,8 +83,8 @@ impl Context {
         if name.is_empty() || name.contains(['/', '\\']) {
             return Err(not_found());
         }
-        let unread = |error: ReadError| match error {
-            ReadError::Missing => not_found(),
+        let unread = |error: FileReadError| match error {
+            FileReadError::Missing => not_found(),
             error => ConnectError::unread("context", &path, error),
         };
         let (text, mode) = read_any_secret(&path, LARGEST).map_err(unread)?;

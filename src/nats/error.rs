@@ -1,6 +1,6 @@
 //! Reasons why there is no connection.
 
-use crate::files::ReadError;
+use crate::files::FileReadError;
 use crate::model::nkey::PublicKey;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -100,10 +100,10 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Returns the error of a file that was not read.
-    pub(super) fn unread(what: &'static str, path: &Path, error: ReadError) -> Self {
+    pub(super) fn unread(what: &'static str, path: &Path, error: FileReadError) -> Self {
         let path = path.to_owned();
         match error {
-            ReadError::OpenToOthers(mode) => Self::OpenToOthers { what, path, mode },
+            FileReadError::OpenToOthers(mode) => Self::OpenToOthers { what, path, mode },
             error => Self::File { what, path, reason: error.to_string() },
         }
     }

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Time for `nsc`, which only reads a folder.
-const NSC: Duration = Duration::from_secs(10);
+const NSC_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval for checking whether `nsc` has ended.
-const PAUSE: Duration = Duration::from_millis(5);
+const EXIT_INTERVAL: Duration = Duration::from_millis(5);
 /// Time to wait for the rest of its output.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most bytes of its output that are read.
 const SAID: u64 = 64 << 10;
 
@@ -84,15 +84,18 @@ fn profile(url: &str) -> Result<PathBuf, String> {
     let ended = loop {
         match running.try_wait().map_err(|error| format!("is {url}, and `nsc` is not heard of: {error}"))? {
             Some(ended) => break ended,
-            None if started.elapsed() > NSC => {
+            None if started.elapsed() > NSC_TIMEOUT => {
                 let _ = (running.kill(), running.wait());
-                return Err(format!("is {url}, and `nsc generate profile` took longer than {} s", NSC.as_secs()));
+                return Err(format!(
+                    "is {url}, and `nsc generate profile` took longer than {} s",
+                    NSC_TIMEOUT.as_secs()
+                ));
             }
-            None => std::thread::sleep(PAUSE),
+            None => std::thread::sleep(EXIT_INTERVAL),
         }
     };
     // A child process of `nsc` may still have the pipes open.
-    let said = |pipe: Option<Receiver<String>>| pipe.and_then(|pipe| pipe.recv_timeout(LAST_WORDS).ok());
+    let said = |pipe: Option<Receiver<String>>| pipe.and_then(|pipe| pipe.recv_timeout(OUTPUT_TIMEOUT).ok());
     if !ended.success() {
         let said = said(err).unwrap_or_default();
         let why = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it does not say why");

@@ -4,7 +4,7 @@ use super::store::{Store, folder_name};
 use crate::desired::regional::JETSTREAM;
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
-use crate::model::prefixes::{BACK, NEAR};
+use crate::model::prefixes::{OWN_JS_PREFIX, REGION_PREFIX};
 use crate::plan::claims_diff;
 use serde_json::Value;
 
@@ -14,13 +14,13 @@ pub enum Copy {
     /// The same token.
     Same,
     /// The copy is older or missing, and can be replaced.
-    Behind,
+    Stale,
     /// The copy is newer than the servers' token: the user edited it, but did not push it.
     Newer {
         /// The changes that a push of the copy would make on the servers.
         diff: Vec<String>,
         /// `true` if those changes remove entries that virtual streams need.
-        takes_away: bool,
+        removes_needed: bool,
     },
     /// The copy is older than the servers' token, and has entries that the servers' token lacks. Either the user edited
     /// the copy without pushing it, or another tool has changed the account since. The tokens do not show which.
@@ -54,7 +54,7 @@ pub fn judge(
                     Err(error) => format!("a token that cannot be read ({error})"),
                 },
             },
-            None => Copy::Behind,
+            None => Copy::Stale,
         };
     }
     let Some((token, claims)) = servers else { return Copy::Same };
@@ -65,12 +65,12 @@ pub fn judge(
         // A copy that was only signed again counts as older.
         if stored.issued_at() >= claims.issued_at() && !diff.is_empty() {
             let shared = |claims: &AccountClaims| ours_only(claims.value());
-            let takes_away =
+            let removes_needed =
                 claims_diff(Some(&shared(claims)), &shared(stored)).iter().any(|line| !line.starts_with('+'));
-            return Copy::Newer { diff, takes_away };
+            return Copy::Newer { diff, removes_needed };
         }
         if worst == Copy::Same {
-            worst = Copy::Behind;
+            worst = Copy::Stale;
         }
         let diff = claims_diff(Some(&others_only(claims.value())), &others_only(stored.value()));
         let diff: Vec<String> = diff.into_iter().filter(|line| !line.starts_with('-')).collect();
@@ -105,9 +105,9 @@ fn split(claims: &Value, ours: bool) -> Value {
         }
     }
     for field in ["exports", "imports"] {
-        if let Some(links) = nats.get_mut(field).and_then(Value::as_array_mut) {
-            links.retain(|link| is_our_link(link) == ours);
-            if links.is_empty() {
+        if let Some(entries) = nats.get_mut(field).and_then(Value::as_array_mut) {
+            entries.retain(|entry| is_our_entry(entry) == ours);
+            if entries.is_empty() {
                 nats.shift_remove(field);
             }
         }
@@ -121,11 +121,11 @@ fn is_our_mapping(source: &str, to: &Value) -> bool {
     let to = to.as_array().map(Vec::as_slice).unwrap_or_default();
     let to_clusters = !to.is_empty() && to.iter().all(|to| to["cluster"].as_str().is_some_and(|c| !c.is_empty()));
     let first = source.split('.').next().unwrap_or_default();
-    to_clusters || [NEAR, BACK, JETSTREAM].contains(&first)
+    to_clusters || [REGION_PREFIX, OWN_JS_PREFIX, JETSTREAM].contains(&first)
 }
 
 /// Checks whether an export or import connects an account and its regional accounts, by the names that
 /// [`crate::desired`] gives.
-fn is_our_link(link: &Value) -> bool {
-    link["name"].as_str().is_some_and(|name| name.starts_with("vstream "))
+fn is_our_entry(entry: &Value) -> bool {
+    entry["name"].as_str().is_some_and(|name| name.starts_with("vstream "))
 }

@@ -1,7 +1,7 @@
 //! An operator's part of a store: reads, searches and writes it.
 
 use super::error::StoreError;
-use crate::files::{self, Access, ReadError};
+use crate::files::{self, FileAccess, FileReadError};
 use crate::model::claims::{AccountClaims, ClaimsError, OperatorClaims};
 use crate::model::nkey::PublicKey;
 use std::io;
@@ -151,7 +151,7 @@ pub(super) fn accounts(folder: &Path) -> Result<Vec<StoredAccount>, StoreError> 
         let token = match files::read_text(&file, TOKEN) {
             Ok(token) => token.trim().to_owned(),
             // nsc ignores such a folder, too.
-            Err(ReadError::Missing) => continue,
+            Err(FileReadError::Missing) => continue,
             Err(error) => return Err(StoreError::Io { path: file, cause: error.into() }),
         };
         accounts.push(StoredAccount { claims: AccountClaims::decode(&token), name, token });
@@ -165,5 +165,5 @@ fn write(folder: &Path, path: &Path, token: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
-    files::replace(path, Access::Owner, &[token.as_bytes()])
+    files::replace(path, FileAccess::Owner, &[token.as_bytes()])
 }

@@ -80,18 +80,18 @@ fn unmapped() -> Value {
 fn an_older_copy_without_our_entries_or_with_old_ones_is_behind() {
     let bench = Bench::new();
     let servers = bench.token(200, mapped());
-    assert_eq!(bench.judge(&servers), Copy::Behind, "there is none");
+    assert_eq!(bench.judge(&servers), Copy::Stale, "there is none");
     bench.put("APP", &servers);
     assert_eq!(bench.judge(&servers), Copy::Same);
     for older in [unmapped(), json!({})] {
         bench.put("APP", &bench.token(100, older));
-        assert_eq!(bench.judge(&servers), Copy::Behind);
+        assert_eq!(bench.judge(&servers), Copy::Stale);
     }
     // The virtual streams were removed since.
     bench.put("APP", &servers);
-    assert_eq!(bench.judge(&bench.token(300, unmapped())), Copy::Behind);
+    assert_eq!(bench.judge(&bench.token(300, unmapped())), Copy::Stale);
     bench.put("APP", &bench.token(400, mapped()));
-    assert_eq!(bench.judge(&servers), Copy::Behind, "signed anew, and nothing changed");
+    assert_eq!(bench.judge(&servers), Copy::Stale, "signed anew, and nothing changed");
 }
 
 #[test]
@@ -104,10 +104,10 @@ fn an_edit_that_was_not_pushed_is_in_the_way() {
     };
     bench.put("APP", &bench.token(300, with(mapped(), "new")));
     let diff = vec![r#"+ nats.tags: "new""#.to_owned()];
-    assert_eq!(bench.judge(&servers), Copy::Newer { diff: diff.clone(), takes_away: false });
+    assert_eq!(bench.judge(&servers), Copy::Newer { diff: diff.clone(), removes_needed: false });
     bench.put("APP", &bench.token(200, with(unmapped(), "new")));
     let found = bench.judge(&servers);
-    assert!(matches!(&found, Copy::Newer { diff, takes_away: true } if diff.len() == 4), "{found:?}");
+    assert!(matches!(&found, Copy::Newer { diff, removes_needed: true } if diff.len() == 4), "{found:?}");
     bench.put("APP", &bench.token(100, with(unmapped(), "new")));
     assert_eq!(bench.judge(&servers), Copy::Differs { diff });
 }

@@ -10,20 +10,20 @@ use tokio::time::Instant;
 
 /// Time without another answer after which missing servers count as down. Servers count stopped servers as active for
 /// up to 150 s, and the run must not wait out its whole timeout each time.
-pub(super) const QUIET: Duration = Duration::from_millis(1500);
+pub(super) const QUIET_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Bounds of the extra wait after all known servers have answered, which is half of the time that their answers took.
 /// The upper bound also applies if only "no responders" came, because the real one comes alone.
-const MOMENT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+const FURTHER_ANSWERS_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
 /// Decides when the replies to a request are complete.
-pub(super) struct Progress {
+pub(super) struct AnswerProgress {
     began: Instant,
     heard: Notify,
     far: Mutex<Far>,
 }
 
-impl Progress {
+impl AnswerProgress {
     pub(super) fn new() -> Self {
         Self { began: Instant::now(), heard: Notify::new(), far: Mutex::new(Far::Some) }
     }
@@ -34,15 +34,17 @@ impl Progress {
         self.heard.notify_one();
     }
 
-    /// Returns when no more replies are expected: after [`QUIET`], or after a shorter time if all known servers have
-    /// answered.
+    /// Returns when no more replies are expected: after [`QUIET_TIMEOUT`], or after a shorter time if all known servers
+    /// have answered.
     pub(super) async fn ends(&self) {
         self.heard.notified().await;
         loop {
             let patience = match *self.far.lock().unwrap_or_else(PoisonError::into_inner) {
-                Far::Nobody => MOMENT.1,
-                Far::Some => QUIET,
-                Far::All | Far::Found => (self.began.elapsed() / 2).clamp(MOMENT.0, MOMENT.1),
+                Far::NoneAnswered => FURTHER_ANSWERS_TIMEOUT.1,
+                Far::Some => QUIET_TIMEOUT,
+                Far::All | Far::Found => {
+                    (self.began.elapsed() / 2).clamp(FURTHER_ANSWERS_TIMEOUT.0, FURTHER_ANSWERS_TIMEOUT.1)
+                }
             };
             if tokio::time::timeout(patience, self.heard.notified()).await.is_err() {
                 return;
@@ -51,7 +53,7 @@ impl Progress {
     }
 }
 
-/// Collects replies until `enough`, the timeout, or [`QUIET`] after the last reply.
+/// Collects replies until `enough`, the timeout, or [`QUIET_TIMEOUT`] after the last reply.
 pub(crate) async fn until_quiet(
     requests: &impl Requests,
     subject: &str,
@@ -96,7 +98,7 @@ fn no_two_answers(subject: &str, replies: &[Reply]) -> Result<(), RequestError> 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Far {
     /// "No responders" came, and no reply.
-    Nobody,
+    NoneAnswered,
     /// More replies are expected.
     Some,
     /// As many replies as expected came; more may still come.
@@ -113,17 +115,17 @@ pub(crate) struct Question<'q, E> {
 }
 
 /// The replies to two requests.
-struct Both {
+struct ReplyPair {
     replies: [Vec<Reply>; 2],
     far: [Far; 2],
 }
 
-impl Both {
+impl ReplyPair {
     /// Returns the completeness of both together. Until all replies to the second request have come, a missing reply to
     /// the first means nothing.
     fn far(&self) -> Far {
         match self.far {
-            [Far::Nobody, Far::All | Far::Nobody] => Far::Nobody,
+            [Far::NoneAnswered, Far::All | Far::NoneAnswered] => Far::NoneAnswered,
             [Far::All, Far::All] => Far::All,
             _ => Far::Some,
         }
@@ -131,7 +133,7 @@ impl Both {
 }
 
 /// Reason why one of the two requests ended.
-enum Over {
+enum RequestEnd {
     Found,
     Failed(RequestError),
 }
@@ -139,7 +141,7 @@ enum Over {
 /// Sends two requests at once. Replies to the first do not name their sender, replies to the second do. Another client
 /// can send as many replies to the first as there are servers, so their number alone is not enough. Both requests end
 /// when they have all expected replies and no other reply comes for a moment. They also end at [`Far::Found`], at the
-/// timeout, or [`QUIET`] after the last reply.
+/// timeout, or [`QUIET_TIMEOUT`] after the last reply.
 ///
 /// If the first request has no responders, it has no replies.
 ///
@@ -151,12 +153,12 @@ pub(crate) async fn beside_named(
     named: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
     timeout: Duration,
 ) -> Result<[Vec<Reply>; 2], RequestError> {
-    let both = Mutex::new(Both { replies: [Vec::new(), Vec::new()], far: [Far::Some; 2] });
-    let (progress, subject) = (Progress::new(), named.subject);
+    let both = Mutex::new(ReplyPair { replies: [Vec::new(), Vec::new()], far: [Far::Some; 2] });
+    let (progress, subject) = (AnswerProgress::new(), named.subject);
     let nameless = async {
         match ask_one_of_two(requests, nameless, 0, &both, &progress, timeout).await {
-            Err(Over::Failed(RequestError::NoResponders(_))) => {
-                both.lock().unwrap_or_else(PoisonError::into_inner).far[0] = Far::Nobody;
+            Err(RequestEnd::Failed(RequestError::NoResponders(_))) => {
+                both.lock().unwrap_or_else(PoisonError::into_inner).far[0] = Far::NoneAnswered;
                 Ok(())
             }
             other => other,
@@ -166,17 +168,17 @@ pub(crate) async fn beside_named(
     tokio::select! {
         biased;
         ended = futures::future::try_join(nameless, named) => {
-            if let Err(Over::Failed(error)) = ended {
+            if let Err(RequestEnd::Failed(error)) = ended {
                 return Err(error);
             }
         }
         () = progress.ends() => {
-            if both.lock().unwrap_or_else(PoisonError::into_inner).far[1] == Far::Nobody {
+            if both.lock().unwrap_or_else(PoisonError::into_inner).far[1] == Far::NoneAnswered {
                 return Err(RequestError::NoResponders(subject.to_owned()));
             }
         }
     }
-    let Both { replies, far: _ } = both.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let ReplyPair { replies, far: _ } = both.into_inner().unwrap_or_else(PoisonError::into_inner);
     no_two_answers(subject, &replies[1])?;
     Ok(replies)
 }
@@ -184,25 +186,25 @@ pub(crate) async fn beside_named(
 async fn ask_one_of_two(
     requests: &impl Requests,
     question: Question<'_, impl FnMut(&[Reply]) -> Far + Send>,
-    place: usize,
-    both: &Mutex<Both>,
-    progress: &Progress,
+    index: usize,
+    both: &Mutex<ReplyPair>,
+    progress: &AnswerProgress,
     timeout: Duration,
-) -> Result<(), Over> {
+) -> Result<(), RequestEnd> {
     let Question { subject, payload, mut far } = question;
     let mut found = false;
     let heard = |replies: &[Reply]| {
-        let far = if replies.is_empty() { Far::Nobody } else { far(replies) };
+        let far = if replies.is_empty() { Far::NoneAnswered } else { far(replies) };
         found = far == Far::Found;
         let mut both = both.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = both.replies[place].len();
-        both.replies[place].extend_from_slice(&replies[known..]);
-        both.far[place] = far;
+        let known = both.replies[index].len();
+        both.replies[index].extend_from_slice(&replies[known..]);
+        both.far[index] = far;
         progress.heard(both.far());
         found
     };
-    requests.request_many(subject, payload, timeout, heard).await.map_err(Over::Failed)?;
-    if found { Err(Over::Found) } else { Ok(()) }
+    requests.request_many(subject, payload, timeout, heard).await.map_err(RequestEnd::Failed)?;
+    if found { Err(RequestEnd::Found) } else { Ok(()) }
 }
 
 async fn collect(
@@ -213,11 +215,11 @@ async fn collect(
     mut enough: impl FnMut(&[Reply]) -> bool + Send,
     at_once: bool,
 ) -> Result<Vec<Reply>, RequestError> {
-    let (so_far, progress) = (Mutex::new(Vec::<Reply>::new()), Progress::new());
+    let (so_far, progress) = (Mutex::new(Vec::<Reply>::new()), AnswerProgress::new());
     let mut done = false;
     let asking = requests.request_many(subject, payload, timeout, |replies| {
         if replies.is_empty() {
-            progress.heard(Far::Nobody);
+            progress.heard(Far::NoneAnswered);
             return false;
         }
         done = done || enough(replies);

@@ -1,10 +1,10 @@
 //! The observed deployment: data that servers report, and the trait for requests to them.
 
 pub(crate) mod collect;
+pub mod connection;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod jetstream;
-pub mod link;
 pub mod listeners;
 pub mod survey;
 pub mod system;

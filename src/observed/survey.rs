@@ -31,7 +31,7 @@ pub struct ObservedAccount {
     /// The subscribers of subjects that the run is about to map.
     pub listeners: Listeners,
     /// The claims that remain after concurrent pushes of other tools.
-    pub heard: Heard,
+    pub concurrent_updates: ConcurrentUpdates,
     /// `true` if no mapping leads to the account's JetStream, so that its streams could not be read. Always `false` for
     /// a regional account.
     pub out_of_reach: bool,
@@ -39,7 +39,7 @@ pub struct ObservedAccount {
 
 /// The outcome of the pushes to an account that this run noticed.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum Heard {
+pub enum ConcurrentUpdates {
     /// No push conflicts with another, and the newest token counts.
     #[default]
     Nothing,

@@ -2,31 +2,31 @@
 
 use super::plan::plan;
 use crate::engine::planned::{Planned, Planner};
-use crate::engine::session::{Given, Hearing, ReadError, Session};
+use crate::engine::session::{ReadError, Session, Subscription, VerbInputs};
 use crate::engine::signed_plan::moved;
-use crate::engine::{Connector, Deadline, Tell};
-use crate::observed::link::Link;
+use crate::engine::{Connector, Deadline, Progress};
+use crate::observed::connection::Connection;
 use crate::plan::Options;
-use crate::plan::file::Content;
+use crate::plan::file::PlanContent;
 
 /// Plans what the definition asks for. With a plan file, the run goes on only if the plan equals that of the file.
 #[derive(Debug, Clone, Copy)]
-pub struct Apply<'c>(pub Option<&'c Content>);
+pub struct ApplyPlanner<'c>(pub Option<&'c PlanContent>);
 
-impl Planner for Apply<'_> {
+impl Planner for ApplyPlanner<'_> {
     async fn plan<'d, C: Connector>(
         &self,
-        given: Given<'d, '_>,
+        inputs: VerbInputs<'d, '_>,
         connector: &C,
         options: &Options,
-        hearing: Hearing<C::Link>,
+        subscription: Subscription<C::Connection>,
         deadline: Deadline,
-        tell: &dyn Tell,
-    ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-        plan(given, connector, options, hearing, deadline, tell).await
+        progress: &dyn Progress,
+    ) -> Result<(Session<'d, C::Connection>, Planned<'d>), ReadError> {
+        plan(inputs, connector, options, subscription, deadline, progress).await
     }
 
-    fn recheck<L: Link>(&self, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
+    fn recheck<L: Connection>(&self, session: &Session<'_, L>, planned: &Planned<'_>) -> Vec<String> {
         self.0.map(|file| moved(file, session, planned)).unwrap_or_default()
     }
 

@@ -4,29 +4,29 @@ use crate::definition::Definition;
 use crate::engine::clock::now;
 use crate::engine::nsc_sync;
 use crate::engine::planned::{Planned, Planner};
-use crate::engine::session::{Given, Hearing, ReadError, Session};
-use crate::engine::user_permissions::users;
-use crate::engine::{Connector, Deadline, Tell};
+use crate::engine::session::{ReadError, Session, Subscription, VerbInputs};
+use crate::engine::user_permissions::check_user_permissions;
+use crate::engine::{Connector, Deadline, Progress};
 use crate::plan::{self, Options};
 
 /// Plans to remove everything in the definition.
 #[derive(Debug, Clone, Copy)]
-pub struct Removal {
+pub struct DestroyPlanner {
     /// `true` to delete the streams, too.
     pub delete_streams: bool,
 }
 
-impl Planner for Removal {
+impl Planner for DestroyPlanner {
     async fn plan<'d, C: Connector>(
         &self,
-        given: Given<'d, '_>,
+        inputs: VerbInputs<'d, '_>,
         connector: &C,
         _options: &Options,
-        hearing: Hearing<C::Link>,
+        subscription: Subscription<C::Connection>,
         deadline: Deadline,
-        tell: &dyn Tell,
-    ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-        plan_destroy(given, connector, self.delete_streams, hearing, deadline, tell).await
+        progress: &dyn Progress,
+    ) -> Result<(Session<'d, C::Connection>, Planned<'d>), ReadError> {
+        plan_destroy(inputs, connector, self.delete_streams, subscription, deadline, progress).await
     }
 
     fn removes_all(&self) -> bool {
@@ -61,18 +61,28 @@ pub fn part<'n>(definition: &Definition, names: &'n [String]) -> Result<Definiti
 /// # Errors
 /// [`ReadError`]
 pub async fn plan_destroy<'d, C: Connector>(
-    given: Given<'d, '_>,
+    inputs: VerbInputs<'d, '_>,
     connector: &C,
     delete_streams: bool,
-    hearing: Hearing<C::Link>,
+    subscription: Subscription<C::Connection>,
     deadline: Deadline,
-    tell: &dyn Tell,
-) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-    let (session, desired, observed) = Session::read_to_change(given, connector, hearing, deadline, tell).await?;
+    progress: &dyn Progress,
+) -> Result<(Session<'d, C::Connection>, Planned<'d>), ReadError> {
+    let (session, desired, observed) =
+        Session::read_to_change(inputs, connector, subscription, deadline, progress).await?;
     let mut plan = plan::destroy(&desired, &observed, delete_streams, now());
     plan.findings.extend(session.trust_findings.iter().cloned());
-    plan.findings.extend(users(&session, &plan, &Options::default(), connector.changes()).await);
+    plan.findings.extend(check_user_permissions(&session, &plan, &Options::default(), connector.changes()).await);
     let look = nsc_sync::look(&session, &observed);
     plan.findings.extend(look.findings);
-    Ok((session, Planned { desired: Vec::new(), observed, plan, options: Options::default(), behind: look.behind }))
+    Ok((
+        session,
+        Planned {
+            desired: Vec::new(),
+            observed,
+            plan,
+            options: Options::default(),
+            stale_nsc_copies: look.stale_nsc_copies,
+        },
+    ))
 }

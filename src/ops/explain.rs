@@ -1,23 +1,23 @@
 //! `explain`: follows a message from the clients of a cluster, through the mappings in force there.
 
 use crate::definition::Definition;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::desired::{DesiredAccount, DesiredError, desired};
-use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
-use crate::engine::{Connector, Deadline, Tell};
-use crate::explain::{Explained, Outcome, Question, SourceView, StreamView, View, World, explain};
+use crate::engine::session::{ReadError, Reading, Session, Subscription, VerbInputs};
+use crate::engine::{Connector, Deadline, Progress};
+use crate::explain::{Explained, MessageOutcome, Question, SourceView, StreamView, View, World, explain};
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::PublicKey;
 use crate::model::subject::SubjectFilter;
 use crate::observed::survey::ObservedAccount;
 use crate::observed::{Detail, Live, Stored, User};
 use crate::plan::preflight::{self, Verb};
-use crate::verify::status::{Seen, SourceStatus, StreamStatus, status};
+use crate::verify::status::{SourceStatus, StreamAnswer, StreamStatus, status};
 use std::collections::HashMap;
 
 /// A question to `explain`.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ExplainRequest {
     /// The subject of the message.
     pub subject: String,
     /// The cluster whose clients publish.
@@ -91,22 +91,22 @@ fn of(accounts: &[String]) -> String {
 /// # Errors
 /// [`ExplainError`]
 pub async fn on_servers<C: Connector>(
-    given: Given<'_, '_>,
+    inputs: VerbInputs<'_, '_>,
     connector: &C,
-    asked: &Asked,
+    asked: &ExplainRequest,
     deadline: Deadline,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<Vec<Explained>, ExplainError> {
-    let (session, tokens) = Session::open(given, connector, Hearing::Off, deadline, tell).await?;
+    let (session, tokens) = Session::open(inputs, connector, Subscription::Off, deadline, progress).await?;
     let clusters = session.deployment.clusters();
     if !clusters.contains(&asked.cluster.as_str()) {
-        if defined_clusters(given.definition).contains(&asked.cluster) {
+        if defined_clusters(inputs.definition).contains(&asked.cluster) {
             return Err(ExplainError::Silent(asked.cluster.clone()));
         }
         let there = clusters.into_iter().map(str::to_owned).collect();
         return Err(ExplainError::Cluster { cluster: asked.cluster.clone(), there });
     }
-    tell.step("reading the streams", 0, 0);
+    progress.step("reading the streams", 0, 0);
     let desired = session.desired().map_err(ReadError::from)?;
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
     let views = desired.iter().zip(&observed.accounts).map(|(wanted, found)| {
@@ -122,7 +122,7 @@ pub async fn on_servers<C: Connector>(
 ///
 /// # Errors
 /// [`ExplainError`]
-pub fn offline(definition: &Definition, asked: &Asked) -> Result<Vec<Explained>, ExplainError> {
+pub fn offline(definition: &Definition, asked: &ExplainRequest) -> Result<Vec<Explained>, ExplainError> {
     let clusters = defined_clusters(definition);
     if !clusters.contains(&asked.cluster) {
         return Err(ExplainError::Cluster { cluster: asked.cluster.clone(), there: clusters });
@@ -140,7 +140,7 @@ fn defined_clusters(definition: &Definition) -> Vec<String> {
 
 /// Returns one answer for each application's account that has one. `told` is `true` if servers were asked.
 fn answers(
-    asked: &Asked,
+    asked: &ExplainRequest,
     desired: &[DesiredAccount<'_>],
     views: Vec<(View, Option<AccountClaims>)>,
     domain: Option<String>,
@@ -151,7 +151,7 @@ fn answers(
     for (wanted, (view, claims)) in desired.iter().zip(views) {
         match groups.iter_mut().find(|(id, ..)| *id == wanted.account.id) {
             Some((_, _, world)) => world.accounts.push(view),
-            None if wanted.seat == Seat::Application => {
+            None if wanted.account_role == AccountRole::Application => {
                 let world = World { cluster: asked.cluster.clone(), domain: domain.clone(), accounts: vec![view] };
                 groups.push((wanted.id.clone(), claims, world));
             }
@@ -177,7 +177,7 @@ fn answers(
         all.push(explain(world, question).map_err(ExplainError::Subject)?);
     }
     let accounts: Vec<String> = all.iter().map(|one| one.account.clone()).collect();
-    all.retain(|one| one.outcome != Outcome::NotMapped);
+    all.retain(|one| one.outcome != MessageOutcome::NotMapped);
     match all.is_empty() {
         true => Err(ExplainError::NotMapped { subject: asked.subject.clone(), accounts, told }),
         false => Ok(all),
@@ -281,5 +281,5 @@ fn sources(StreamStatus { seen, sources, .. }: &StreamStatus) -> Vec<SourceView>
             None => None,
         },
     };
-    sources.iter().filter(|_| *seen == Seen::Here).map(view).collect()
+    sources.iter().filter(|_| *seen == StreamAnswer::Here).map(view).collect()
 }

@@ -1,7 +1,7 @@
 //! Reads a definition from a file, or from the `*.yaml` files of a folder.
 
 use crate::definition::{Definition, MAX_SIZE, Problems, SourceFile, check_size, parse};
-use crate::files::{self, ReadError};
+use crate::files::{self, FileReadError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +99,7 @@ fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
 
 fn read(path: &Path, left: usize) -> Result<String, LoadError> {
     let bytes = files::read(path, left).map_err(|error| match error {
-        ReadError::TooLarge(_) => LoadError::TooLarge(path.to_owned()),
+        FileReadError::TooLarge(_) => LoadError::TooLarge(path.to_owned()),
         error => LoadError::Io { path: path.to_owned(), source: error.into() },
     })?;
     String::from_utf8(bytes).map_err(|error| {

@@ -2,28 +2,28 @@
 
 use crate::engine::clock::now;
 use crate::engine::planned::{Planned, Planner};
-use crate::engine::session::{Given, Hearing, ReadError, Session};
-use crate::engine::user_permissions::users;
-use crate::engine::{Connector, Deadline, Tell};
+use crate::engine::session::{ReadError, Session, Subscription, VerbInputs};
+use crate::engine::user_permissions::check_user_permissions;
+use crate::engine::{Connector, Deadline, Progress};
 use crate::engine::{caches, nsc_sync};
 use crate::plan::rollback::{Effects, Rollback, Undo, rollback};
 use crate::plan::{self, Options};
 
 /// Plans to undo a push.
 #[derive(Debug, Clone, Copy)]
-pub struct Back<'u>(pub &'u Undo<'u>);
+pub struct RollbackPlanner<'u>(pub &'u Undo<'u>);
 
-impl Planner for Back<'_> {
+impl Planner for RollbackPlanner<'_> {
     async fn plan<'d, C: Connector>(
         &self,
-        given: Given<'d, '_>,
+        inputs: VerbInputs<'d, '_>,
         connector: &C,
         _options: &Options,
-        hearing: Hearing<C::Link>,
+        subscription: Subscription<C::Connection>,
         deadline: Deadline,
-        tell: &dyn Tell,
-    ) -> Result<(Session<'d, C::Link>, Planned<'d>), ReadError> {
-        let (session, planned, _) = plan_rollback(given, connector, self.0, hearing, deadline, tell).await?;
+        progress: &dyn Progress,
+    ) -> Result<(Session<'d, C::Connection>, Planned<'d>), ReadError> {
+        let (session, planned, _) = plan_rollback(inputs, connector, self.0, subscription, deadline, progress).await?;
         Ok((session, planned))
     }
 }
@@ -34,28 +34,35 @@ impl Planner for Back<'_> {
 /// # Errors
 /// [`ReadError`]
 pub async fn plan_rollback<'d, C: Connector>(
-    given: Given<'d, '_>,
+    inputs: VerbInputs<'d, '_>,
     connector: &C,
     undo: &Undo<'_>,
-    hearing: Hearing<C::Link>,
+    subscription: Subscription<C::Connection>,
     deadline: Deadline,
-    tell: &dyn Tell,
-) -> Result<(Session<'d, C::Link>, Planned<'d>, Effects), ReadError> {
-    let (session, desired, mut observed) = Session::read_to_change(given, connector, hearing, deadline, tell).await?;
-    let topology = &given.definition.topology;
+    progress: &dyn Progress,
+) -> Result<(Session<'d, C::Connection>, Planned<'d>, Effects), ReadError> {
+    let (session, desired, mut observed) =
+        Session::read_to_change(inputs, connector, subscription, deadline, progress).await?;
+    let topology = &inputs.definition.topology;
     let mut back = rollback(topology, &desired, &observed, undo, now());
-    if session.observe_listeners(&back.plan, &mut observed, tell).await {
+    if session.observe_listeners(&back.plan, &mut observed, progress).await {
         back = rollback(topology, &desired, &observed, undo, now());
     }
     let Rollback { mut plan, effects } = back;
     plan.findings.extend(session.trust_findings.iter().cloned());
-    plan::admit(&mut plan.findings, &undo.options);
-    plan.findings.extend(users(&session, &plan, &undo.options, connector.changes()).await);
+    plan::downgrade_allowed(&mut plan.findings, &undo.options);
+    plan.findings.extend(check_user_permissions(&session, &plan, &undo.options, connector.changes()).await);
     plan.findings.extend(caches::look(&session, &plan, &observed, connector).await);
     let mut look = nsc_sync::look(&session, &observed);
-    plan::admit(&mut look.findings, &undo.options);
+    plan::downgrade_allowed(&mut look.findings, &undo.options);
     plan.findings.append(&mut look.findings);
     // A rollback leads to another state than the definition's, so the streams are not compared with the definition.
-    let planned = Planned { desired: Vec::new(), observed, plan, options: undo.options.clone(), behind: look.behind };
+    let planned = Planned {
+        desired: Vec::new(),
+        observed,
+        plan,
+        options: undo.options.clone(),
+        stale_nsc_copies: look.stale_nsc_copies,
+    };
     Ok((session, planned, effects))
 }

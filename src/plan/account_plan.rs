@@ -75,7 +75,7 @@ impl AccountPlan {
         Self {
             name: desired.name.clone(),
             id: desired.id.clone(),
-            region: desired.seat.region().map(|region| region.name.clone()),
+            region: desired.account_role.region().map(|region| region.name.clone()),
             new: false,
             current,
             mappings: MappingPlan::default(),

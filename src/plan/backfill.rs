@@ -10,7 +10,7 @@ pub use super::stream_change::History;
 use super::exports_imports::is_ours;
 use super::stream_change::{StreamChange, StreamPlan};
 use super::{Action, Options};
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
@@ -106,7 +106,7 @@ pub(super) fn plan_backfills(
     application: &ObservedJetStream,
     options: &Options,
 ) {
-    if !matches!(desired.seat, Seat::Regional(_)) {
+    if !matches!(desired.account_role, AccountRole::Regional(_)) {
         return;
     }
     // A mirror replaces no read stream.
@@ -115,7 +115,7 @@ pub(super) fn plan_backfills(
         if let Some(found) = found.stream(&stream.name) {
             if let Some((from, _)) = phase(&found.config).filter(|_| is_under_way(&found.config)) {
                 let messages = application.stream(from).map_or(0, |old| old.state.messages);
-                plan.findings.push(along(place(), from, messages));
+                plan.findings.push(backfill_finding(place(), from, messages));
                 plan.changes.push(goes_on(stream, found, History { from: from.to_owned(), messages }));
             }
             continue;
@@ -127,7 +127,7 @@ pub(super) fn plan_backfills(
         if options.allows(LOSES_HISTORY) {
             continue;
         }
-        plan.findings.push(along(place(), &old.name, old.state.messages));
+        plan.findings.push(backfill_finding(place(), &old.name, old.state.messages));
         change.history = Some(History { from: old.name.clone(), messages: old.state.messages });
     }
 }
@@ -157,9 +157,9 @@ pub(super) fn lost_history(
             stream.owner.as_ref().is_some_and(|owner| owner.virtual_stream == name && owner.role == role)
         })
     };
-    match desired.seat {
+    match desired.account_role {
         // Streams with a backfill lose no history.
-        Seat::Regional(region) => created
+        AccountRole::Regional(region) => created
             .filter(|change| change.history.is_none())
             .filter_map(|change| {
                 let before = owned(change, Role::Read)
@@ -177,7 +177,7 @@ pub(super) fn lost_history(
                 })
             })
             .collect(),
-        Seat::Application => {
+        AccountRole::Application => {
             let was_regional = desired.account.layout == Layout::Shared
                 && claims.is_some_and(|claims| claims.imports().iter().any(|i| is_ours(&i.name)));
             // A virtual stream without write streams is new.
@@ -211,7 +211,7 @@ pub(super) fn predecessor<'o>(
     })
 }
 
-fn along(place: String, from: &str, messages: u64) -> Finding {
+fn backfill_finding(place: String, from: &str, messages: u64) -> Finding {
     Finding::info(
         "history-along",
         place,

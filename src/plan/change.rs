@@ -18,12 +18,12 @@ pub struct FieldChange {
 
 /// A config to send, and the fields in which it differs from the observed one.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Edited {
+pub(super) struct ConfigEdit {
     pub config: Map<String, Value>,
     pub fields: Vec<FieldChange>,
 }
 
-impl Edited {
+impl ConfigEdit {
     /// Starts from the observed config without the server's own metadata (`_nats.…`, which the server sets again).
     pub fn of(observed: &Map<String, Value>) -> Self {
         let mut config = observed.clone();

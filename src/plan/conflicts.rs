@@ -3,7 +3,7 @@
 use super::mappings::{MappingPlan, captured};
 use super::stream_change::StreamChange;
 use super::{Action, Options};
-use crate::desired::regional::{HUB_API, Seat};
+use crate::desired::regional::{AccountRole, OWN_JS_API};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, RawMapping};
@@ -170,7 +170,8 @@ pub(super) fn ordinary(
     options: &Options,
 ) -> Option<Finding> {
     let account = desired.account;
-    let exclusive = account.layout == Layout::Regional && account.exclusive && desired.seat == Seat::Application;
+    let exclusive =
+        account.layout == Layout::Regional && account.exclusive && desired.account_role == AccountRole::Application;
     if !exclusive || desired.mappings.is_empty() {
         return None;
     }
@@ -193,7 +194,7 @@ pub(super) fn ordinary(
         format!("account {}", desired.name),
         format!(
             "it has {names} besides virtual streams, and `exclusive: true` sends all of its JetStream traffic to the \
-             regions: clients no longer reach them by their names, only under `{HUB_API}`{mqtt}"
+             regions: clients no longer reach them by their names, only under `{OWN_JS_API}`{mqtt}"
         ),
     );
     let next = "Set `exclusive: false` for the account: ordinary streams stay in use then, at a dozen mappings for each \
@@ -228,7 +229,8 @@ pub(super) fn sequences(desired: &DesiredAccount<'_>, changes: &[StreamChange]) 
     // Mirrors have their origin's sequences in every region, and count the same messages.
     let alike =
         |s: &&DesiredStream<'_>| created(&s.name) && s.mirrors().is_none() && !s.config().contains_key("first_seq");
-    let any = matches!(desired.seat, Seat::Regional(_)) && desired.streams.iter().any(|stream| alike(&stream));
+    let any =
+        matches!(desired.account_role, AccountRole::Regional(_)) && desired.streams.iter().any(|stream| alike(&stream));
     any.then(|| {
         Finding::warning(
             "sequences-alike",
@@ -256,7 +258,7 @@ fn move_away(other: &ObservedStream) -> String {
 mod tests {
     use super::*;
     use crate::desired::tests::{bucket, mirrored, regional, stream, topology};
-    use crate::desired::{Options as DesiredOptions, Role, accounts};
+    use crate::desired::{DesiredOptions, Role, accounts};
     use crate::model::finding::Severity;
     use crate::model::mapping::Destination;
     use crate::plan::mappings::MappingChange;

@@ -1,7 +1,7 @@
 //! Plans the consumers of the definition: changes, and findings.
 
 use super::Action;
-use super::change::{Edited, FieldChange, consumer_default, filled, same};
+use super::change::{ConfigEdit, FieldChange, consumer_default, filled, same};
 use crate::desired::{DesiredAccount, DesiredConsumer, metadata};
 use crate::model::finding::Finding;
 use crate::observed::jetstream::{ObservedConsumer, ObservedJetStream};
@@ -108,8 +108,8 @@ fn refusal(place: &str, consumer: &DesiredConsumer, stuck: &[&FieldChange]) -> F
 }
 
 /// Returns the observed config with the desired fields edited in place.
-fn edit(desired: &DesiredConsumer, found: &ObservedConsumer) -> Edited {
-    let mut edited = Edited::of(&found.config);
+fn edit(desired: &DesiredConsumer, found: &ObservedConsumer) -> ConfigEdit {
+    let mut edited = ConfigEdit::of(&found.config);
     for (key, before, after) in consumer_differences(&desired.config, &found.config) {
         let value = after.or_else(|| consumer_default(key)).unwrap_or(Value::Null);
         edited.set(key, key, before, value);

@@ -26,7 +26,7 @@ pub struct PlanFile {
     /// [`FORMAT`]
     pub vstream_jwt_plan: u32,
     /// The plan.
-    pub content: Content,
+    pub content: PlanContent,
     /// SHA-256 of the content, in hexadecimal.
     sha256: String,
     /// The operator's signature of the digest (base64), in a signed file.
@@ -37,7 +37,7 @@ pub struct PlanFile {
 /// A plan, and the state that it was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Content {
+pub struct PlanContent {
     /// Name and version of the program that made the file.
     pub tool: String,
     /// Time when the file was made (RFC 3339).
@@ -57,7 +57,7 @@ pub struct Content {
     pub accounts: Vec<PlannedAccount>,
     /// The signer of the tokens, in a signed file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signed: Option<Signed>,
+    pub signed: Option<PlanSigner>,
 }
 
 /// A file of the definition.
@@ -73,7 +73,7 @@ pub struct File {
 /// The signer of a plan file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Signed {
+pub struct PlanSigner {
     /// The operator's key.
     pub operator: PublicKey,
     /// Time of the signature (RFC 3339).
@@ -155,7 +155,7 @@ pub enum PlanFileError {
 
 impl PlanFile {
     /// Returns a file with this content, without a seal.
-    pub fn new(content: Content) -> Self {
+    pub fn new(content: PlanContent) -> Self {
         let sha256 = digest(&content);
         Self { vstream_jwt_plan: FORMAT, content, sha256, signature: None }
     }
@@ -208,7 +208,7 @@ impl PlanFile {
     }
 }
 
-impl Content {
+impl PlanContent {
     /// Returns a description of everything that changed since the plan was made. `now` is a new plan from the present
     /// state. The result is empty if both plans make the same changes to the same state.
     pub fn moved(&self, now: &Self) -> Vec<String> {
@@ -314,8 +314,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn content() -> Content {
-        Content {
+    fn content() -> PlanContent {
+        PlanContent {
             tool: "vstream-jwt 0.1.0".to_owned(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             who: None,

@@ -4,17 +4,17 @@
 //! order, a server waits 1.9 s for each account that it does not know, and clients time out (measured, 2.15.1). Removal
 //! goes backwards.
 
-use super::exports_imports::{self, ActivationRequest, ClaimChange, Edited, Peer};
+use super::exports_imports::{self, ActivationRequest, ClaimChange, ClaimsEdit, Peer};
 use super::mappings::{MappingChange, MappingPlan};
 use super::starts::Start;
 use super::{Action, Options};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::Mapping;
 use crate::model::nkey::PublicKey;
-use crate::model::prefixes::{BACK, is_below};
+use crate::model::prefixes::{OWN_JS_PREFIX, is_below};
 use crate::model::virtual_stream::Layout;
 use crate::observed::survey::ObservedAccount;
 use crate::observed::{AccountOnServer, Live, Stored};
@@ -28,7 +28,8 @@ pub enum Stage {
     /// Regional accounts gain exports.
     RegionalExports,
     /// The application's account gains exports, imports, and the mappings back to its own JetStream.
-    ApplicationLinks,
+    #[serde(rename = "application_links")]
+    ApplicationExportsImports,
     /// Regional accounts gain imports. Streams are made after this.
     RegionalImports,
     /// The account's capturing mappings change. Streams are deleted after this.
@@ -36,7 +37,8 @@ pub enum Stage {
     /// Regional accounts lose imports.
     RegionalImportsGone,
     /// The application's account loses exports, imports, and the mappings back to its own JetStream.
-    ApplicationLinksGone,
+    #[serde(rename = "application_links_gone")]
+    ApplicationExportsImportsGone,
     /// Regional accounts lose exports.
     RegionalExportsGone,
 }
@@ -70,7 +72,7 @@ pub enum Reason {
 
 /// Facts beyond the account whose claims are edited.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'a> {
+pub(super) struct PushContext<'a> {
     /// All accounts of the definition, for their activation tokens.
     pub peers: &'a [Peer<'a>],
     /// The claims of the application's account that a regional account serves.
@@ -102,9 +104,9 @@ impl<'s> Draft<'s> {
     }
 
     /// Ends a stage, and adds a push if `edited` or `mapped` changed anything.
-    fn stage(&mut self, stage: Stage, edited: Edited, mapped: bool) {
+    fn stage(&mut self, stage: Stage, edited: ClaimsEdit, mapped: bool) {
         let changed = mapped || !edited.is_empty();
-        let Edited { changes, activations, findings } = edited;
+        let ClaimsEdit { changes, activations, findings } = edited;
         self.out.changes.extend(changes);
         self.activations.extend(activations);
         self.out.findings.extend(findings);
@@ -150,13 +152,14 @@ pub(super) fn pushes(
     start: &Start,
     found: &ObservedAccount,
     mappings: &MappingPlan,
-    context: &Context<'_>,
+    context: &PushContext<'_>,
 ) -> Pushes {
-    let Context { peers, application, options, now } = *context;
+    let PushContext { peers, application, options, now } = *context;
     let mut draft = Draft::of(start);
-    match desired.seat {
-        Seat::Regional(_) => {
-            let mut edited = exports_imports::furnish(&mut draft.claims, desired, application, start.token.is_none());
+    match desired.account_role {
+        AccountRole::Regional(_) => {
+            let mut edited =
+                exports_imports::init_claims(&mut draft.claims, desired, application, start.token.is_none());
             for (_, key) in options.signing_keys.iter().filter(|(id, _): &&(PublicKey, PublicKey)| *id == desired.id) {
                 edited.append(exports_imports::signing_key(&mut draft.claims, key));
             }
@@ -168,20 +171,22 @@ pub(super) fn pushes(
             draft.stage(Stage::RegionalExportsGone, edited, false);
             draft.repair(Stage::RegionalImports, found)
         }
-        Seat::Application => {
-            let (way_back, captures): (Vec<_>, Vec<_>) =
-                mappings.changes.iter().partition(|change| is_way_back(change) && change.action != Action::Delete);
+        AccountRole::Application => {
+            let (own_js, captures): (Vec<_>, Vec<_>) = mappings
+                .changes
+                .iter()
+                .partition(|change| is_own_js_mapping(change) && change.action != Action::Delete);
             let mut edited = exports_imports::exports(&mut draft.claims, desired, options);
             edited.append(exports_imports::imports(&mut draft.claims, desired, peers, options, now));
             edited.append(exports_imports::close_exports(&mut draft.claims, desired, options));
             edited.append(exports_imports::restrict(&mut draft.claims, desired));
-            let mapped = edit(&mut draft.claims, &way_back, desired);
+            let mapped = edit(&mut draft.claims, &own_js, desired);
             // Entries that another tool's push removed must be in force again before the streams are made, because the
             // run makes them through these entries.
             let taken_back = start.merged && desired.account.layout == Layout::Regional;
-            draft.stage(Stage::ApplicationLinks, edited, mapped || taken_back);
+            draft.stage(Stage::ApplicationExportsImports, edited, mapped || taken_back);
             let mapped = edit(&mut draft.claims, &captures, desired);
-            draft.stage(Stage::Mappings, Edited::default(), mapped);
+            draft.stage(Stage::Mappings, ClaimsEdit::default(), mapped);
             draft.repair(Stage::Mappings, found)
         }
     }
@@ -191,7 +196,7 @@ pub(super) fn pushes(
 pub(super) fn setting(start: &Start, mapping: &Mapping) -> Vec<Push> {
     let mut draft = Draft::of(start);
     let mapped = draft.claims.set_mapping(mapping);
-    draft.stage(Stage::ApplicationLinks, Edited::default(), mapped || start.merged);
+    draft.stage(Stage::ApplicationExportsImports, ClaimsEdit::default(), mapped || start.merged);
     draft.out.pushes
 }
 
@@ -205,18 +210,18 @@ pub(super) fn removal(
     all: bool,
 ) -> Pushes {
     let mut draft = Draft::of(start);
-    let (way_back, captures): (Vec<_>, Vec<_>) = removals.changes.iter().partition(|change| is_way_back(change));
+    let (own_js, captures): (Vec<_>, Vec<_>) = removals.changes.iter().partition(|change| is_own_js_mapping(change));
     let mapped = edit(&mut draft.claims, &captures, desired);
-    draft.stage(Stage::Mappings, Edited::default(), mapped);
+    draft.stage(Stage::Mappings, ClaimsEdit::default(), mapped);
     if all {
-        match desired.seat {
-            Seat::Application => {
+        match desired.account_role {
+            AccountRole::Application => {
                 let mut edited = exports_imports::remove_imports(&mut draft.claims, |_| true, |_| None);
                 edited.append(exports_imports::remove_exports(&mut draft.claims, |_| true, |_| None));
-                let mapped = edit(&mut draft.claims, &way_back, desired);
-                draft.stage(Stage::ApplicationLinksGone, edited, mapped);
+                let mapped = edit(&mut draft.claims, &own_js, desired);
+                draft.stage(Stage::ApplicationExportsImportsGone, edited, mapped);
             }
-            Seat::Regional(_) => {
+            AccountRole::Regional(_) => {
                 let edited = exports_imports::remove_imports(&mut draft.claims, |_| true, |_| None);
                 draft.stage(Stage::RegionalImportsGone, edited, false);
                 let edited = exports_imports::remove_exports(&mut draft.claims, |_| true, |_| None);
@@ -228,8 +233,8 @@ pub(super) fn removal(
 }
 
 /// Returns `true` for mappings that serve sources and provisioning. They come before the streams, and go after them.
-fn is_way_back(change: &MappingChange) -> bool {
-    is_below(&change.source, BACK)
+fn is_own_js_mapping(change: &MappingChange) -> bool {
+    is_below(&change.source, OWN_JS_PREFIX)
 }
 
 /// Edits the mappings. Returns `true` if any changed.

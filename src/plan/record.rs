@@ -25,7 +25,7 @@ pub struct Record {
     /// [`FORMAT`]
     pub vstream_jwt_record: u32,
     /// The run.
-    pub content: Content,
+    pub content: RecordContent,
     /// SHA-256 of the content, in hexadecimal.
     sha256: String,
 }
@@ -33,7 +33,7 @@ pub struct Record {
 /// A run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Content {
+pub struct RecordContent {
     /// Name and version of the program.
     pub tool: String,
     /// `apply`, `destroy`, `rollback`.
@@ -131,7 +131,7 @@ pub struct Recorded {
     /// The token.
     pub token: String,
     /// Progress of the push.
-    pub progress: Progress,
+    pub progress: PushProgress,
     /// State of the token on each server after the push.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<OnServer>,
@@ -143,7 +143,7 @@ pub struct Recorded {
 /// Progress of a token's push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Progress {
+pub enum PushProgress {
     /// Signed, but not sent.
     Signed,
     /// About to be sent: servers may have received it.
@@ -194,7 +194,7 @@ pub enum RecordError {
 
 impl Record {
     /// Returns a record with this content.
-    pub fn new(content: Content) -> Self {
+    pub fn new(content: RecordContent) -> Self {
         let sha256 = digest(&content);
         Self { vstream_jwt_record: FORMAT, content, sha256 }
     }
@@ -229,7 +229,7 @@ impl Record {
 impl Recorded {
     /// Returns `true` if servers may have received the token.
     fn may_be_on_servers(&self) -> bool {
-        self.progress >= Progress::Sending
+        self.progress >= PushProgress::Sending
     }
 }
 
@@ -253,7 +253,7 @@ pub fn sent_tokens(text: &str) -> Option<Vec<Recorded>> {
     Some(tokens.filter(Recorded::may_be_on_servers).collect())
 }
 
-impl Content {
+impl RecordContent {
     /// Returns the tokens that servers may have received, in the order in which the run sent them.
     pub fn sent(&self) -> impl DoubleEndedIterator<Item = &Recorded> {
         let tokens = self.attempts.iter().flat_map(|attempt| &attempt.tokens);
@@ -275,7 +275,7 @@ impl Content {
         for on in names {
             *servers.entry(&on.server).or_insert(true) &= on.confirmed;
         }
-        let all = last.values().all(|token| token.progress == Progress::Pushed);
+        let all = last.values().all(|token| token.progress == PushProgress::Pushed);
         (servers.values().filter(|confirmed| all && **confirmed).count(), servers.len())
     }
 }
@@ -284,9 +284,9 @@ impl Content {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn content() -> Content {
+    pub(crate) fn content() -> RecordContent {
         let key = |letter: u8| PublicKey::from_bytes(crate::model::nkey::KeyKind::Account, [letter; 32]);
-        Content {
+        RecordContent {
             tool: "vstream-jwt 0.1.0".to_owned(),
             verb: "apply".to_owned(),
             who: Who { user: "u".to_owned(), host: "h".to_owned(), ci: BTreeMap::new() },
@@ -311,7 +311,7 @@ pub(crate) mod tests {
                     reason: Reason::Changed,
                     base: None,
                     token: "t".to_owned(),
-                    progress: Progress::Signed,
+                    progress: PushProgress::Signed,
                     servers: Vec::new(),
                     refused: Vec::new(),
                 }],
@@ -345,7 +345,7 @@ pub(crate) mod tests {
         let mut content = content();
         assert_eq!(content.sent().count(), 0);
         let token = &mut content.attempts[0].tokens[0];
-        token.progress = Progress::Pushed;
+        token.progress = PushProgress::Pushed;
         let on = |server: &str, confirmed| OnServer {
             server: server.to_owned(),
             cluster: "c".to_owned(),

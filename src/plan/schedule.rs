@@ -32,7 +32,7 @@ const ORDER: [Step; 15] = [
     Step::LoadAccounts,
     Step::Push(Stage::RegionalExports),
     Step::LoadNewAccounts,
-    Step::Push(Stage::ApplicationLinks),
+    Step::Push(Stage::ApplicationExportsImports),
     Step::Push(Stage::RegionalImports),
     Step::ConnectRegional,
     Step::EnsureStreams,
@@ -41,7 +41,7 @@ const ORDER: [Step; 15] = [
     Step::Push(Stage::Mappings),
     Step::RemoveStreams,
     Step::Push(Stage::RegionalImportsGone),
-    Step::Push(Stage::ApplicationLinksGone),
+    Step::Push(Stage::ApplicationExportsImportsGone),
     Step::Push(Stage::RegionalExportsGone),
     Step::CheckStreams,
 ];
@@ -66,18 +66,18 @@ mod tests {
         let at = |step: Step| ORDER.iter().position(|other| *other == step).unwrap();
         let push = |stage| at(Step::Push(stage));
         for (first, then) in [
-            (push(Stage::RegionalExports), push(Stage::ApplicationLinks)),
-            (push(Stage::ApplicationLinks), push(Stage::RegionalImports)),
-            (at(Step::LoadAccounts), push(Stage::ApplicationLinks)),
-            (at(Step::LoadNewAccounts), push(Stage::ApplicationLinks)),
+            (push(Stage::RegionalExports), push(Stage::ApplicationExportsImports)),
+            (push(Stage::ApplicationExportsImports), push(Stage::RegionalImports)),
+            (at(Step::LoadAccounts), push(Stage::ApplicationExportsImports)),
+            (at(Step::LoadNewAccounts), push(Stage::ApplicationExportsImports)),
             (push(Stage::RegionalImports), at(Step::EnsureStreams)),
             (at(Step::EnsureStreams), at(Step::AwaitStreams)),
             (at(Step::Backfill), at(Step::AwaitStreams)),
             (at(Step::AwaitStreams), push(Stage::Mappings)),
             (push(Stage::Mappings), at(Step::RemoveStreams)),
             (at(Step::RemoveStreams), push(Stage::RegionalImportsGone)),
-            (push(Stage::RegionalImportsGone), push(Stage::ApplicationLinksGone)),
-            (push(Stage::ApplicationLinksGone), push(Stage::RegionalExportsGone)),
+            (push(Stage::RegionalImportsGone), push(Stage::ApplicationExportsImportsGone)),
+            (push(Stage::ApplicationExportsImportsGone), push(Stage::RegionalExportsGone)),
         ] {
             assert!(first < then, "{:?} has to come before {:?}", ORDER[first], ORDER[then]);
         }

@@ -3,10 +3,10 @@
 use super::exports_imports;
 use super::preflight::{AccountRef, Base, observed_base, tokens};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::claims::TrustedClaims;
 use crate::model::finding::Finding;
-use crate::observed::survey::{Heard, Observed};
+use crate::observed::survey::{ConcurrentUpdates, Observed};
 use crate::observed::{AccountOnServer, Stored};
 
 /// The claims from which an account's edits start.
@@ -27,7 +27,7 @@ impl Start {
     }
 
     /// Starts from the initial claims of an account that no server has.
-    pub fn founded(claims: TrustedClaims) -> Self {
+    pub fn initial(claims: TrustedClaims) -> Self {
         Self { token: None, claims, newest_iat: 0, merged: false }
     }
 
@@ -52,20 +52,20 @@ pub(super) fn starts(
 ) -> Vec<Option<Start>> {
     let mut starts: Vec<Option<Start>> = Vec::with_capacity(desired.len());
     for (index, (wanted, found)) in desired.iter().zip(&observed.accounts).enumerate() {
-        let application = starts.get(place_of_application(desired, index)).and_then(Option::as_ref);
-        let start = match (wanted.seat, application.map(|start| &start.claims)) {
-            (Seat::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
-                let nats = exports_imports::founding(wanted, application);
-                TrustedClaims::found(&wanted.id, &wanted.name, nats).ok().map(Start::founded)
+        let application = starts.get(index_of_application(desired, index)).and_then(Option::as_ref);
+        let start = match (wanted.account_role, application.map(|start| &start.claims)) {
+            (AccountRole::Regional(_), Some(application)) if is_nowhere(&found.servers) => {
+                let nats = exports_imports::initial_claims(wanted, application);
+                TrustedClaims::init(&wanted.id, &wanted.name, nats).ok().map(Start::initial)
             }
             _ => {
                 let account = AccountRef { name: &wanted.name, id: &wanted.id };
                 let (base, mut odd) = observed_base(account, observed, &found.servers, now);
                 findings.append(&mut odd);
-                match &found.heard {
-                    Heard::Nothing => base.map(Start::from),
-                    Heard::Merged(claims) => base.map(|base| Start::merged(base, claims)),
-                    Heard::Conflict(conflicts) => {
+                match &found.concurrent_updates {
+                    ConcurrentUpdates::Nothing => base.map(Start::from),
+                    ConcurrentUpdates::Merged(claims) => base.map(|base| Start::merged(base, claims)),
+                    ConcurrentUpdates::Conflict(conflicts) => {
                         findings.push(overtaken(&wanted.name, conflicts));
                         base.map(Start::from)
                     }
@@ -92,8 +92,8 @@ fn overtaken(account: &str, conflicts: &[String]) -> Finding {
 }
 
 /// Returns the index of the application's account that the account at `index` belongs to.
-pub(super) fn place_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
-    desired[..=index].iter().rposition(|account| account.seat == Seat::Application).unwrap_or(index)
+pub(super) fn index_of_application(desired: &[DesiredAccount<'_>], index: usize) -> usize {
+    desired[..=index].iter().rposition(|account| account.account_role == AccountRole::Application).unwrap_or(index)
 }
 
 /// Returns `true` if no server that stores tokens and answered has one of the account. An unused copy that only a cache

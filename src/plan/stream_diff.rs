@@ -1,6 +1,6 @@
 //! Compares the configs of two streams as servers see them.
 
-use super::change::{Edited, FieldChange, filled, same, stream_default};
+use super::change::{ConfigEdit, FieldChange, filled, same, stream_default};
 use crate::observed::jetstream::began_at;
 use serde_json::{Map, Value};
 
@@ -120,7 +120,7 @@ fn sources(desired: Option<&Value>, observed: Option<&Value>) -> Option<Differen
 
 /// Returns `true` if a stream is as desired, including its metadata.
 pub(crate) fn config_matches(desired: &Map<String, Value>, observed: &Map<String, Value>) -> bool {
-    let mut edited = Edited::of(observed);
+    let mut edited = ConfigEdit::of(observed);
     edited.metadata(desired.get("metadata"));
     differences(desired, observed).is_empty() && edited.fields.is_empty()
 }

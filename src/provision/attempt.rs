@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
-pub(super) struct Attempt<'r, R> {
+pub(super) struct ItemAttempt<'r, R> {
     api: Api<'r, R>,
     options: RunOptions,
     until: Instant,
@@ -24,14 +24,14 @@ pub(super) struct Attempt<'r, R> {
 }
 
 /// The result of a request. Distinguishes a lost reply from a refusal.
-enum Heard {
+enum Response {
     Reply(Value),
     Refused(CallError),
     /// No reply: the server may have carried out the request.
     Lost,
 }
 
-impl<'r, R: Requests> Attempt<'r, R> {
+impl<'r, R: Requests> ItemAttempt<'r, R> {
     pub fn new(
         api: Api<'r, R>,
         options: RunOptions,
@@ -73,9 +73,9 @@ impl<'r, R: Requests> Attempt<'r, R> {
         let (operation, body) = (format!("STREAM.UPDATE.{}", change.name), Value::Object(config));
         loop {
             match self.ask(&operation, &body).await? {
-                Heard::Reply(_) => return Ok(()),
-                Heard::Refused(error) => return Err(error.into()),
-                Heard::Lost => {}
+                Response::Reply(_) => return Ok(()),
+                Response::Refused(error) => return Err(error.into()),
+                Response::Lost => {}
             }
         }
     }
@@ -86,21 +86,21 @@ impl<'r, R: Requests> Attempt<'r, R> {
         let body = Value::Object(after.clone());
         loop {
             match self.ask(&operation, &body).await? {
-                Heard::Reply(reply) => {
+                Response::Reply(reply) => {
                     // Servers set `did_create` only if they created the stream. Otherwise an equal stream already
                     // existed.
                     let created = reply["did_create"].as_bool() == Some(true);
                     return Ok(if created { Done::Created } else { Done::AlreadySo });
                 }
-                Heard::Refused(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => {
+                Response::Refused(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => {
                     return match self.stream(&change.name).await? {
                         Some(found) if is_made(after, &found.config) => Ok(Done::AlreadySo),
                         Some(_) => Err(ItemError::Changed("it exists now, with another config".to_owned())),
                         None => Err(error.into()),
                     };
                 }
-                Heard::Refused(error) => return Err(error.into()),
-                Heard::Lost => match self.stream(&change.name).await? {
+                Response::Refused(error) => return Err(error.into()),
+                Response::Lost => match self.stream(&change.name).await? {
                     Some(found) if is_made(after, &found.config) => return Ok(Done::AlreadySo),
                     Some(_) => return Err(ItemError::Changed("it exists now, with another config".to_owned())),
                     None => {}
@@ -126,9 +126,9 @@ impl<'r, R: Requests> Attempt<'r, R> {
                 return Err(ItemError::Changed("its config is not what was planned on".to_owned()));
             }
             match self.ask(&operation, &body).await? {
-                Heard::Reply(_) => return Ok(Done::Updated),
-                Heard::Refused(error) => return Err(error.into()),
-                Heard::Lost => {}
+                Response::Reply(_) => return Ok(Done::Updated),
+                Response::Refused(error) => return Err(error.into()),
+                Response::Lost => {}
             }
         }
     }
@@ -145,10 +145,12 @@ impl<'r, R: Requests> Attempt<'r, R> {
             }
             asked = true;
             match self.ask(&operation, &Value::Null).await? {
-                Heard::Reply(_) => return Ok(Done::Deleted),
-                Heard::Refused(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => return Ok(Done::Deleted),
-                Heard::Refused(error) => return Err(error.into()),
-                Heard::Lost => {}
+                Response::Reply(_) => return Ok(Done::Deleted),
+                Response::Refused(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => {
+                    return Ok(Done::Deleted);
+                }
+                Response::Refused(error) => return Err(error.into()),
+                Response::Lost => {}
             }
         }
     }
@@ -175,20 +177,20 @@ impl<'r, R: Requests> Attempt<'r, R> {
                 }
             }
             match self.ask(&operation, &body).await? {
-                Heard::Reply(_) => return Ok(if create { Done::Created } else { Done::Updated }),
-                Heard::Refused(error) if error.err_code() == Some(code::CONSUMER_EXISTS) => {
+                Response::Reply(_) => return Ok(if create { Done::Created } else { Done::Updated }),
+                Response::Refused(error) if error.err_code() == Some(code::CONSUMER_EXISTS) => {
                     return match self.find_consumer(change).await? {
                         Some(found) if is_so(&found) => Ok(Done::AlreadySo),
                         _ => Err(ItemError::Changed("it exists now, with another config".to_owned())),
                     };
                 }
-                Heard::Refused(error) => return Err(error.into()),
-                Heard::Lost if create => match self.find_consumer(change).await? {
+                Response::Refused(error) => return Err(error.into()),
+                Response::Lost if create => match self.find_consumer(change).await? {
                     Some(found) if is_so(&found) => return Ok(Done::AlreadySo),
                     Some(_) => return Err(ItemError::Changed("it exists now, with another config".to_owned())),
                     None => {}
                 },
-                Heard::Lost => {}
+                Response::Lost => {}
             }
         }
     }
@@ -209,35 +211,35 @@ impl<'r, R: Requests> Attempt<'r, R> {
     async fn look(&mut self, operation: &str, absent: u64) -> Result<Option<Value>, ItemError> {
         loop {
             match self.ask(operation, &Value::Null).await? {
-                Heard::Reply(reply) => return Ok(Some(reply)),
-                Heard::Refused(error) if error.err_code() == Some(absent) => return Ok(None),
-                Heard::Refused(error) => return Err(error.into()),
-                Heard::Lost => {}
+                Response::Reply(reply) => return Ok(Some(reply)),
+                Response::Refused(error) if error.err_code() == Some(absent) => return Ok(None),
+                Response::Refused(error) => return Err(error.into()),
+                Response::Lost => {}
             }
         }
     }
 
     /// Sends the request, and repeats it while the servers report a temporary error. A request without responders was
     /// not carried out. A request without a reply may have been.
-    async fn ask(&mut self, operation: &str, body: &Value) -> Result<Heard, CallError> {
+    async fn ask(&mut self, operation: &str, body: &Value) -> Result<Response, CallError> {
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             self.requests += 1;
             let timeout = self.options.request_timeout.min(left.max(Duration::from_millis(1)));
             let error = match self.api.call(operation, body, timeout).await {
-                Ok(reply) => return Ok(Heard::Reply(reply)),
+                Ok(reply) => return Ok(Response::Reply(reply)),
                 Err(error) => error,
             };
             let again = error.is_transient() || (graced(&error, operation) && Instant::now() < self.grace_until);
             if !again {
-                return Ok(Heard::Refused(error));
+                return Ok(Response::Refused(error));
             }
             if Instant::now() + self.pause >= self.until {
                 return Err(error);
             }
             (self.retrying)(&error);
             if matches!(error, CallError::Request(RequestError::Timeout(_))) {
-                return Ok(Heard::Lost);
+                return Ok(Response::Lost);
             }
             tokio::time::sleep(self.pause).await;
             self.pause = (self.pause * 2).min(Duration::from_secs(1));

@@ -35,7 +35,7 @@ impl Item<'_> {
 
 /// The result for one item.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome<'a> {
+pub struct ItemOutcome<'a> {
     /// The item.
     pub item: Item<'a>,
     /// The way in which the item was done, or the reason why it was not.
@@ -91,7 +91,7 @@ pub enum Event<'e> {
     /// The number of items in the run.
     Total(usize),
     /// An item is finished, successfully or not.
-    Finished(&'e Outcome<'e>),
+    Finished(&'e ItemOutcome<'e>),
     /// An item waits for the servers, and the run will repeat its request.
     Retrying {
         /// The item.

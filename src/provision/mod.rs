@@ -13,6 +13,6 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-pub use item::{Done, Event, Item, ItemError, Outcome};
+pub use item::{Done, Event, Item, ItemError, ItemOutcome};
 pub use options::RunOptions;
 pub use run::run;

@@ -1,7 +1,7 @@
 //! Runs all items in the order that their dependencies require.
 
-use super::attempt::Attempt;
-use super::item::{Event, Item, ItemError, Outcome};
+use super::attempt::ItemAttempt;
+use super::item::{Event, Item, ItemError, ItemOutcome};
 use super::options::RunOptions;
 use crate::observed::Requests;
 use crate::observed::jetstream::Api;
@@ -23,7 +23,7 @@ pub async fn run<'a, R: Requests>(
     consumers: &'a [ConsumerChange],
     options: RunOptions,
     progress: impl FnMut(Event<'_>) + Send,
-) -> Vec<Outcome<'a>> {
+) -> Vec<ItemOutcome<'a>> {
     let (deletions, making): (Vec<&StreamChange>, Vec<&StreamChange>) =
         streams.iter().partition(|change| change.action == Action::Delete);
     let making: Vec<Item> = making.into_iter().map(Item::Stream).chain(consumers.iter().map(Item::Consumer)).collect();
@@ -40,8 +40,8 @@ pub async fn run<'a, R: Requests>(
     outcomes
 }
 
-fn not_begun<'a>(item: Item<'a>, reason: &str) -> Outcome<'a> {
-    Outcome { item, result: Err(ItemError::NotBegun(reason.to_owned())), requests: 0 }
+fn not_begun<'a>(item: Item<'a>, reason: &str) -> ItemOutcome<'a> {
+    ItemOutcome { item, result: Err(ItemError::NotBegun(reason.to_owned())), requests: 0 }
 }
 
 /// `Some(true)` once the item that others wait for is done, `Some(false)` if it failed, `None` until then.
@@ -60,13 +60,13 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
         progress(event);
     }
 
-    fn finished<'a>(&self, outcome: Outcome<'a>) -> Outcome<'a> {
+    fn finished<'a>(&self, outcome: ItemOutcome<'a>) -> ItemOutcome<'a> {
         self.tell(Event::Finished(&outcome));
         outcome
     }
 
     /// Runs all items. They queue in order, so that an item starts only after the items that it waits for.
-    async fn all<'a>(&self, items: Vec<Item<'a>>) -> Vec<Outcome<'a>> {
+    async fn all<'a>(&self, items: Vec<Item<'a>>) -> Vec<ItemOutcome<'a>> {
         let mut ready: HashMap<&str, watch::Receiver<Ready>> = HashMap::new();
         let mut readers_gone: Vec<(&str, watch::Receiver<Ready>)> = Vec::new();
         let hands_over = |item: &Item<'a>| match item {
@@ -107,7 +107,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
             }
             queue.push((number, item, needs, done));
         }
-        let mut outcomes: Vec<(usize, Outcome)> = stream::iter(queue)
+        let mut outcomes: Vec<(usize, ItemOutcome)> = stream::iter(queue)
             .map(|(number, item, needs, done)| async move {
                 let outcome = self.one(item, needs).await;
                 // No item may be waiting.
@@ -121,7 +121,7 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
-    async fn one<'a>(&self, item: Item<'a>, needs: Vec<(String, watch::Receiver<Ready>)>) -> Outcome<'a> {
+    async fn one<'a>(&self, item: Item<'a>, needs: Vec<(String, watch::Receiver<Ready>)>) -> ItemOutcome<'a> {
         for (name, mut need) in needs {
             let there = need.wait_for(Option::is_some).await.is_ok_and(|ready| *ready == Some(true));
             if !there {
@@ -132,9 +132,9 @@ impl<R: Requests, P: FnMut(Event<'_>) + Send> Run<'_, R, P> {
             return not_begun(item, "the time was up");
         }
         let retrying = |error: &_| self.tell(Event::Retrying { item, error });
-        let mut attempt = Attempt::new(self.api, self.options, self.until, &retrying);
+        let mut attempt = ItemAttempt::new(self.api, self.options, self.until, &retrying);
         let result = attempt.run(item).await;
-        Outcome { item, result, requests: attempt.requests() }
+        ItemOutcome { item, result, requests: attempt.requests() }
     }
 }
 

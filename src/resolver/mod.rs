@@ -38,14 +38,14 @@ const AT_A_TIME: usize = 16;
 /// The resolver of a deployment.
 #[derive(Debug)]
 pub struct Resolver {
-    keeper: Keeper,
+    keeper: TokenStorage,
     /// Tokens on the account server or in the preload, as last read. The resolver never replaces any other token.
     known: Mutex<HashMap<PublicKey, Option<String>>>,
 }
 
 /// The place where tokens are stored.
 #[derive(Debug)]
-enum Keeper {
+enum TokenStorage {
     /// The servers (`full` and `cache`).
     Servers,
     /// An account server (`url`).
@@ -57,7 +57,7 @@ enum Keeper {
 impl Resolver {
     /// Returns the resolver of servers that store tokens themselves.
     pub fn servers() -> Self {
-        Self { keeper: Keeper::Servers, known: Mutex::default() }
+        Self { keeper: TokenStorage::Servers, known: Mutex::default() }
     }
 
     /// Returns the resolver that the definition names.
@@ -66,11 +66,11 @@ impl Resolver {
     /// [`TokenStoreError`] if the certificates for an account server cannot be read.
     pub fn of(definition: &Definition) -> Result<Self, TokenStoreError> {
         let keeper = match &definition.resolver {
-            definition::Resolver::Nats => Keeper::Servers,
-            definition::Resolver::Url(url) => {
-                Keeper::AccountServer(Box::new(AccountServer::new(url, definition.tls.as_ref())?))
+            definition::ResolverConfig::Nats => TokenStorage::Servers,
+            definition::ResolverConfig::Url(url) => {
+                TokenStorage::AccountServer(Box::new(AccountServer::new(url, definition.tls.as_ref())?))
             }
-            definition::Resolver::Memory(file) => Keeper::Preload(Preload::new(file)),
+            definition::ResolverConfig::Memory(file) => TokenStorage::Preload(Preload::new(file)),
         };
         Ok(Self { keeper, ..Self::servers() })
     }
@@ -78,8 +78,8 @@ impl Resolver {
     /// Returns the file that servers must reload before they have the pushed tokens.
     pub fn to_reload(&self) -> Option<&Path> {
         match &self.keeper {
-            Keeper::Preload(preload) => Some(preload.file()),
-            Keeper::Servers | Keeper::AccountServer(_) => None,
+            TokenStorage::Preload(preload) => Some(preload.file()),
+            TokenStorage::Servers | TokenStorage::AccountServer(_) => None,
         }
     }
 
@@ -89,23 +89,23 @@ impl Resolver {
     /// [`TokenStoreError`] if the file with the preload cannot be written.
     pub fn may_push(&self) -> Result<(), TokenStoreError> {
         match &self.keeper {
-            Keeper::Preload(preload) => preload.may_write(),
-            Keeper::Servers | Keeper::AccountServer(_) => Ok(()),
+            TokenStorage::Preload(preload) => preload.may_write(),
+            TokenStorage::Servers | TokenStorage::AccountServer(_) => Ok(()),
         }
     }
 
     /// Returns the subjects on which a user of the system account publishes to push the tokens of these accounts.
     pub fn subjects<'i>(&self, ids: impl Iterator<Item = &'i PublicKey>) -> Vec<String> {
         match &self.keeper {
-            Keeper::Servers => vec![push::SUBJECT.to_owned()],
-            Keeper::AccountServer(_) => ids.map(|id| push::BY_NAME.replace('*', &id.to_string())).collect(),
-            Keeper::Preload(_) => Vec::new(),
+            TokenStorage::Servers => vec![push::SUBJECT.to_owned()],
+            TokenStorage::AccountServer(_) => ids.map(|id| push::BY_NAME.replace('*', &id.to_string())).collect(),
+            TokenStorage::Preload(_) => Vec::new(),
         }
     }
 
     /// Returns `true` if servers list the accounts whose tokens they store.
     pub fn lists_accounts(&self) -> bool {
-        matches!(self.keeper, Keeper::Servers)
+        matches!(self.keeper, TokenStorage::Servers)
     }
 
     /// Reads the tokens of each account on each server. The result has one entry per account in the order of `ids`,
@@ -121,13 +121,13 @@ impl Resolver {
         timeout: Duration,
     ) -> Result<Vec<Vec<AccountOnServer>>, Unread> {
         let (kept, live) = match &self.keeper {
-            Keeper::Servers => return Ok(servers::accounts(requests, deployment, ids, timeout).await?),
-            Keeper::AccountServer(server) => {
+            TokenStorage::Servers => return Ok(servers::accounts(requests, deployment, ids, timeout).await?),
+            TokenStorage::AccountServer(server) => {
                 let kept = async { Ok::<_, Unread>(server.tokens(ids, timeout).await?) };
                 let live = async { Ok(servers::live_accounts(requests, deployment, ids, timeout).await?) };
                 futures::future::try_join(kept, live).await?
             }
-            Keeper::Preload(preload) => {
+            TokenStorage::Preload(preload) => {
                 let mut entries = preload.entries()?;
                 let kept = ids.iter().map(|id| entries.remove(id)).collect();
                 (kept, servers::live_accounts(requests, deployment, ids, timeout).await?)
@@ -156,7 +156,7 @@ impl Resolver {
         ours: &[PublicKey],
         timeout: Duration,
     ) -> Result<Vec<Bystander>, Unread> {
-        let Keeper::Preload(preload) = &self.keeper else { return Ok(Vec::new()) };
+        let TokenStorage::Preload(preload) = &self.keeper else { return Ok(Vec::new()) };
         let deadline = Instant::now() + timeout;
         let mut kept = preload.entries()?;
         let mut ids: BTreeSet<PublicKey> = kept.keys().cloned().collect();
@@ -186,14 +186,14 @@ impl Resolver {
         let tokens: Vec<(PublicKey, &SignedToken)> =
             tokens.iter().map(|(id, token)| (id.clone(), token.borrow())).collect();
         match &self.keeper {
-            Keeper::Servers => Ok(push::push(requests, deployment, &tokens, timeout).await?),
-            Keeper::AccountServer(server) => {
+            TokenStorage::Servers => Ok(push::push(requests, deployment, &tokens, timeout).await?),
+            TokenStorage::AccountServer(server) => {
                 let deadline = Instant::now() + timeout;
                 self.store(server, &tokens, deadline).await?;
                 let left = deadline.saturating_duration_since(Instant::now());
                 Ok(push::push_to_loaded(requests, deployment, &tokens, left).await?)
             }
-            Keeper::Preload(preload) => {
+            TokenStorage::Preload(preload) => {
                 if let Some(changed) = preload.write(&tokens, |id, found, token| self.may_replace(id, found, token))? {
                     return Err(NotPushed::Changed(changed));
                 }
@@ -259,9 +259,9 @@ impl Resolver {
         timeout: Duration,
     ) -> Result<(), Unread> {
         let (code, place, kind) = match &self.keeper {
-            Keeper::Servers => return Ok(()),
-            Keeper::AccountServer(server) => ("account-server", server.place(), "url"),
-            Keeper::Preload(preload) => ("preload", preload.place(), "memory"),
+            TokenStorage::Servers => return Ok(()),
+            TokenStorage::AccountServer(server) => ("account-server", server.place(), "url"),
+            TokenStorage::Preload(preload) => ("preload", preload.place(), "memory"),
         };
         let Some(server) = servers::keeps_tokens(requests, deployment, timeout).await? else { return Ok(()) };
         Err(Unread::Store(TokenStoreError {

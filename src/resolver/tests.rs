@@ -26,7 +26,7 @@ impl Case {
         let ids = [(); 2].map(|()| Seed::generate(KeyKind::Account).unwrap().public_key());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("preload.conf");
-        let resolver = Resolver { keeper: Keeper::Preload(Preload::new(&file)), ..Resolver::servers() };
+        let resolver = Resolver { keeper: TokenStorage::Preload(Preload::new(&file)), ..Resolver::servers() };
         let case = Self { fake, ids, file, resolver, _folder: folder };
         for server in case.fake.servers.lock().unwrap().iter_mut() {
             server.no_resolver = true;
@@ -116,7 +116,7 @@ fn a_file_stays_as_readable_as_it_was() {
     use std::os::unix::fs::PermissionsExt as _;
     let case = Case::new();
     std::fs::set_permissions(&case.file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let Keeper::Preload(preload) = &case.resolver.keeper else { unreachable!() };
+    let TokenStorage::Preload(preload) = &case.resolver.keeper else { unreachable!() };
     preload.may_write().unwrap();
     let token = case.token(&case.ids[0], 1100);
     assert_eq!(preload.write(&[(case.ids[0].clone(), &token)], |_, _, _| true), Ok(None));

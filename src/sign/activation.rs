@@ -38,7 +38,7 @@ pub fn issue_activation(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::claims::{AccountClaims, Activation, ActivationFault, LinkKind};
+    use crate::model::claims::{AccountClaims, Activation, ActivationFault, ExportKind};
     use crate::model::nkey::KeyKind;
     use crate::sign::Seed;
 
@@ -48,7 +48,7 @@ mod tests {
             account: exporter.clone(),
             subject: "$VS.west.ACK.>".to_owned(),
             local_subject: "$JS.ACK.>".to_owned(),
-            kind: LinkKind::Stream,
+            kind: ExportKind::Stream,
         }
     }
 
@@ -58,7 +58,7 @@ mod tests {
         let signing = Seed::generate(KeyKind::Account).unwrap();
         let (exporter, importer) = (identity.public_key(), other.public_key());
         let nats = json!({ "type": "account", "version": 2, "signing_keys": [signing.public_key().to_string()] });
-        let claims = AccountClaims::found(&exporter, "EX", nats.as_object().unwrap().clone()).unwrap();
+        let claims = AccountClaims::init(&exporter, "EX", nats.as_object().unwrap().clone()).unwrap();
         let wanted = import(&exporter);
         for signer in [&identity, &signing] {
             let token = issue_activation(signer, &exporter, &importer, &wanted, Some(2000), 1000).unwrap();

@@ -1,7 +1,7 @@
 //! Reads and writes seed files, with wiped buffers and access for the owner alone.
 
 use super::{Seed, SeedError};
-use crate::files::{self, Access, ReadError};
+use crate::files::{self, FileAccess, FileReadError};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -113,14 +113,16 @@ pub(super) fn read_any_file(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<u
     files::read_any_secret(path, LARGEST).map_err(|error| refused(path, error))
 }
 
-fn refused(path: &Path, error: ReadError) -> KeyFileError {
+fn refused(path: &Path, error: FileReadError) -> KeyFileError {
     let path = path.to_owned();
     match error {
-        ReadError::Missing => KeyFileError::Missing { path },
-        ReadError::NotAFile(_) => KeyFileError::NotAFile { path },
-        ReadError::OpenToOthers(mode) => KeyFileError::OpenToOthers { path, mode },
-        ReadError::TooLarge(_) => KeyFileError::TooLarge { path },
-        error @ (ReadError::NotText | ReadError::Io(_)) => KeyFileError::Unreadable { path, cause: error.into() },
+        FileReadError::Missing => KeyFileError::Missing { path },
+        FileReadError::NotAFile(_) => KeyFileError::NotAFile { path },
+        FileReadError::OpenToOthers(mode) => KeyFileError::OpenToOthers { path, mode },
+        FileReadError::TooLarge(_) => KeyFileError::TooLarge { path },
+        error @ (FileReadError::NotText | FileReadError::Io(_)) => {
+            KeyFileError::Unreadable { path, cause: error.into() }
+        }
     }
 }
 
@@ -133,7 +135,7 @@ pub fn write_seed_file(path: &Path, seed: &Seed) -> Result<(), KeyFileError> {
         std::io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
         _ => KeyFileError::Unwritable { path: path.to_owned(), cause },
     };
-    files::create(path, Access::Owner, &[seed.reveal().as_bytes(), b"\n"]).map_err(unwritable)
+    files::create(path, FileAccess::Owner, &[seed.reveal().as_bytes(), b"\n"]).map_err(unwritable)
 }
 
 /// Returns the permission bits of a file or folder. Returns `None` if it does not exist or the system has no

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest wait for one answer, because the user may have to press a button.
-pub const ONE: Duration = Duration::from_secs(60);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The run's remaining time for waiting. Clones share it.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct Patience {
 
 /// The time for one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct AnswerTime {
     /// The longest time for the answer.
     pub(super) most: Duration,
     /// The same time as text, as a phrase that follows `within`.
@@ -39,11 +39,13 @@ impl Patience {
     }
 
     /// Waits for one answer, and subtracts the time that it took.
-    pub(super) fn wait<T>(&self, wait: impl FnOnce(&Turn) -> T) -> T {
+    pub(super) fn wait<T>(&self, wait: impl FnOnce(&AnswerTime) -> T) -> T {
         let left = self.left();
-        let turn = match left < ONE {
-            true => Turn { most: left, named: format!("{}, the time of the whole run (--timeout)", named(self.all)) },
-            false => Turn { most: ONE, named: named(ONE) },
+        let turn = match left < ANSWER_TIMEOUT {
+            true => {
+                AnswerTime { most: left, named: format!("{}, the time of the whole run (--timeout)", named(self.all)) }
+            }
+            false => AnswerTime { most: ANSWER_TIMEOUT, named: named(ANSWER_TIMEOUT) },
         };
         let begun = Instant::now();
         let answer = wait(&turn);
@@ -71,13 +73,13 @@ mod tests {
     #[test]
     fn one_answer_has_its_time_and_all_have_theirs() {
         let patience = Patience::new(Duration::from_secs(150));
-        let turn = patience.wait(Turn::clone);
-        assert_eq!(turn, Turn { most: ONE, named: "60 s".to_owned() });
+        let turn = patience.wait(AnswerTime::clone);
+        assert_eq!(turn, AnswerTime { most: ANSWER_TIMEOUT, named: "60 s".to_owned() });
         let same = patience.clone();
         same.leave(Duration::from_millis(50));
         patience.wait(|turn| std::thread::sleep(turn.most));
         assert_eq!(same.left(), Duration::ZERO);
         let named = "150 s, the time of the whole run (--timeout)".to_owned();
-        assert_eq!(same.wait(Turn::clone), Turn { most: Duration::ZERO, named });
+        assert_eq!(same.wait(AnswerTime::clone), AnswerTime { most: Duration::ZERO, named });
     }
 }

@@ -5,9 +5,9 @@ use super::deployment::{Claim, InMemory, Node, State};
 use super::jetstream::JetStream;
 use super::system::By;
 use crate::definition::Definition;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::desired::{DesiredAccount, desired, lease};
-use crate::model::prefixes::{NEAR, is_below, split_captured};
+use crate::model::prefixes::{REGION_PREFIX, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::plan::streams::config_matches;
 use std::sync::Arc;
@@ -94,9 +94,9 @@ impl State {
         let mut nowhere = Vec::new();
         for mapping in &token.mappings {
             for to in mapping.destinations.iter().map(|to| to.subject.as_str()) {
-                let leads = match (split_captured(to), is_below(to, NEAR)) {
+                let leads = match (split_captured(to), is_below(to, REGION_PREFIX)) {
                     (Some((cluster, _)), _) => {
-                        let prefix = format!("{NEAR}.{cluster}");
+                        let prefix = format!("{REGION_PREFIX}.{cluster}");
                         own.captures(&filter_of(to)) && self.is_read(token, &prefix, &mapping.source)
                     }
                     (None, true) => {
@@ -134,7 +134,7 @@ impl State {
         for node in self.nodes.iter().filter(|node| node.touched.is_none_or(|at| at < began)) {
             let (stored, live) = (node.stored.get(&id), node.live.get(&id));
             // Servers load a regional account when it is used.
-            let loaded = live.is_some() || wanted.seat == Seat::Application;
+            let loaded = live.is_some() || wanted.account_role == AccountRole::Application;
             for (what, holds) in [("stores", is_newest(stored)), ("uses", !loaded || is_newest(live))] {
                 if !holds {
                     differences.push(format!("{} {what} another token of {name}", node.name));

@@ -6,7 +6,7 @@ use super::system::By;
 use crate::engine::clock::now;
 use crate::model::claims::AccountClaims;
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::observed::link::Voice;
+use crate::observed::connection::MessageSender;
 use crate::resolver::push;
 use crate::sign::{Seed, SignError, SignedToken, Signer, issue, next_iat};
 use jiff::Timestamp;
@@ -44,7 +44,7 @@ pub(crate) struct State {
     /// JetStream of each account, by its key.
     pub(super) jetstreams: BTreeMap<String, JetStream>,
     /// Subscriptions to pushes.
-    pub(super) voices: Vec<Voice>,
+    pub(super) senders: Vec<MessageSender>,
     pub(super) faults: Faults,
     /// Claims that other tools pushed.
     pub(super) kept: Vec<Kept>,
@@ -215,7 +215,7 @@ impl InMemory {
             system,
             jetstreams: BTreeMap::from([(first.id(), JetStream::default())]),
             account,
-            voices: Vec::new(),
+            senders: Vec::new(),
             faults: Faults::default(),
             kept: vec![Kept { account: first.id(), claim: initial, at: Instant::now() }],
             logged: HashSet::new(),
@@ -349,8 +349,8 @@ impl State {
 
     /// Returns the server with a number, which then counts as touched.
     fn node(&mut self, number: usize) -> &mut Node {
-        let place = number % self.nodes.len();
-        let node = &mut self.nodes[place];
+        let index = number % self.nodes.len();
+        let node = &mut self.nodes[index];
         node.touched = Some(Instant::now());
         node
     }

@@ -268,7 +268,7 @@ impl JetStream {
     }
 
     /// Has the leader of a stream answer.
-    fn led(&self, servers: &Servers, name: &str, answer: impl FnOnce(&Stream) -> Told) -> Answer {
+    fn led(&self, servers: &Servers, name: &str, answer: impl FnOnce(&Stream) -> ApiResult) -> Answer {
         match self.streams.get(name) {
             None => reply(Err(NO_STREAM)),
             Some(stream) if servers.leader_of(stream).is_none() => Answer::Silence,
@@ -291,7 +291,7 @@ impl JetStream {
         json!({ "total": infos.len() + missing.len(), "offset": 0, "limit": 256, "streams": infos, "missing": missing })
     }
 
-    fn create(&mut self, servers: &Servers, name: &str, body: &Value) -> Told {
+    fn create(&mut self, servers: &Servers, name: &str, body: &Value) -> ApiResult {
         let config = body.as_object().cloned().unwrap_or_default();
         if let Some(stream) = self.streams.get(name) {
             let same = stream.config == config;
@@ -313,13 +313,13 @@ impl JetStream {
         Ok(info)
     }
 
-    fn update(&mut self, servers: &Servers, name: &str, body: &Value) -> Told {
+    fn update(&mut self, servers: &Servers, name: &str, body: &Value) -> ApiResult {
         let stream = self.streams.get_mut(name).ok_or(NO_STREAM)?;
         stream.config = body.as_object().cloned().unwrap_or_default();
         Ok(stream.info(servers))
     }
 
-    fn create_consumer(&mut self, servers: &Servers, stream: &str, name: &str, body: &Value) -> Told {
+    fn create_consumer(&mut self, servers: &Servers, stream: &str, name: &str, body: &Value) -> ApiResult {
         let stream = self.streams.get_mut(stream).ok_or(NO_STREAM)?;
         let config = body["config"].as_object().cloned().unwrap_or_default();
         if body["action"] == "create" && stream.consumers.get(name).is_some_and(|found| *found != config) {
@@ -398,7 +398,7 @@ impl Stream {
         self.messages.retain(|message| time.duration_since(message.time).as_nanos() < i128::from(age));
     }
 
-    fn message(&self, body: &Value) -> Told {
+    fn message(&self, body: &Value) -> ApiResult {
         let found = match (body["last_by_subj"].as_str(), body["seq"].as_u64()) {
             (Some(subject), _) => self.messages.iter().rev().find(|message| message.subject == subject),
             (None, Some(sequence)) if body["next_by_subj"].is_string() => {
@@ -428,9 +428,9 @@ impl Stream {
 }
 
 /// A reply, or an error.
-type Told = Result<Value, Refusal>;
+type ApiResult = Result<Value, Refusal>;
 
-fn reply(told: Told) -> Answer {
+fn reply(told: ApiResult) -> Answer {
     Answer::Reply(told.unwrap_or_else(|(code, number)| {
         json!({ "error": { "code": code, "err_code": number, "description": format!("error {number}") } })
     }))

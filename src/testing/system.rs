@@ -4,7 +4,7 @@ use super::accounts::AccountToken;
 use super::deployment::{InMemory, Node, State};
 use crate::model::claims::Import;
 use crate::model::mapping::RawMapping;
-use crate::observed::link::{Heard, Told};
+use crate::observed::connection::{Delivery, ReceivedMessage};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl InMemory {
             if is_push {
                 state.notes_push(&payload, by == By::Run);
             }
-            let way = |(place, node): (usize, &Node)| (NEAR * (1 + place as u32 % 3) + node.late, place);
+            let way = |(index, node): (usize, &Node)| (NEAR * (1 + index as u32 % 3) + node.late, index);
             let mut order: Vec<(Duration, usize)> = state.nodes.iter().enumerate().map(way).collect();
             order.sort_unstable();
             order
@@ -60,9 +60,9 @@ impl InMemory {
                 sleep_until(sent + NEAR).await;
                 world.state().tell(&subject, &payload);
             }
-            for (way, place) in order {
+            for (way, index) in order {
                 sleep_until(sent + way).await;
-                let answer = world.state().answer(place, &subject, &payload, by);
+                let answer = world.state().answer(index, &subject, &payload, by);
                 if let Some(answer) = answer {
                     // The sender of the request may no longer exist.
                     let _ = sender.send(answer);
@@ -87,14 +87,14 @@ impl State {
 
     /// Delivers a push to every subscriber.
     fn tell(&mut self, subject: &str, payload: &[u8]) {
-        let heard = || Heard { subject: subject.to_owned(), payload: payload.to_vec() };
-        self.voices.retain(|voice| voice.tell(heard()) != Told::Nobody);
+        let message = || ReceivedMessage { subject: subject.to_owned(), payload: payload.to_vec() };
+        self.senders.retain(|sender| sender.send(message()) != Delivery::Closed);
     }
 
     /// Has one server handle a request; `None` if it does not answer.
-    fn answer(&mut self, place: usize, subject: &str, payload: &[u8], by: By) -> Option<Vec<u8>> {
+    fn answer(&mut self, index: usize, subject: &str, payload: &[u8], by: By) -> Option<Vec<u8>> {
         let count = self.nodes.len();
-        let node = self.nodes.get(place).filter(|node| !node.silent)?;
+        let node = self.nodes.get(index).filter(|node| !node.silent)?;
         let tokens: Vec<&str> = subject.split('.').collect();
         let data = match tokens.as_slice() {
             [.., "PING", "STATSZ"] => {
@@ -122,7 +122,7 @@ impl State {
                 return Some(text.unwrap_or_default().to_vec());
             }
             [.., "CLAIMS", "LIST"] => json!(node.stored.keys().collect::<Vec<_>>()),
-            [.., "CLAIMS", "UPDATE"] => return Some(self.update(place, payload, by)),
+            [.., "CLAIMS", "UPDATE"] => return Some(self.update(index, payload, by)),
             _ => return None,
         };
         Some(json!({ "server": stamp(node), "data": data }).to_string().into_bytes())
@@ -139,25 +139,25 @@ impl State {
 
     /// Stores a token on one server, as the `full` resolver does: before the server checks who signed it. The server
     /// applies it to an account that it has loaded.
-    fn update(&mut self, place: usize, payload: &[u8], by: By) -> Vec<u8> {
+    fn update(&mut self, index: usize, payload: &[u8], by: By) -> Vec<u8> {
         let Some(token) = self.read(&String::from_utf8_lossy(payload)) else {
-            return refusal(&self.nodes[place], "jwt update resulted in error");
+            return refusal(&self.nodes[index], "jwt update resulted in error");
         };
         let id = token.id();
         if self.faults.disk_full {
-            return refusal(&self.nodes[place], "jwt update resulted in error - no space left on device");
+            return refusal(&self.nodes[index], "jwt update resulted in error - no space left on device");
         }
         self.firsts.entry(id.clone()).or_insert_with(|| token.clone());
         let is_application = token.claims.id() == &self.account;
-        let node = &mut self.nodes[place];
+        let node = &mut self.nodes[index];
         node.stored.insert(id.clone(), token.clone());
         node.old &= !is_application;
         if node.live.contains_key(&id) && *token.claims.issuer() == self.operator {
-            self.apply(place, token);
-            self.audit(place, by);
+            self.apply(index, token);
+            self.audit(index, by);
         }
         let done = json!({ "account": id, "code": 200, "message": "jwt updated" });
-        json!({ "server": stamp(&self.nodes[place]), "data": done }).to_string().into_bytes()
+        json!({ "server": stamp(&self.nodes[index]), "data": done }).to_string().into_bytes()
     }
 }
 

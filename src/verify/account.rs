@@ -50,7 +50,7 @@ impl Expected {
 /// State of an account on one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
-pub enum Verdict {
+pub enum TokenState {
     /// Stored and in force, with the live mappings of the token.
     Confirmed,
     /// Stored, and signed by a key that the server trusts. The account is not loaded there, and will load on first use.
@@ -139,7 +139,7 @@ pub enum Age {
     Unproven,
 }
 
-impl std::fmt::Display for Verdict {
+impl std::fmt::Display for TokenState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Confirmed => f.write_str("in force"),
@@ -200,7 +200,7 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-impl Verdict {
+impl TokenState {
     /// Returns `true` if the token took effect, or will once the account is used there.
     pub fn is_confirmed(&self) -> bool {
         matches!(self, Self::Confirmed | Self::StoredNotLoaded | Self::FetchedOnUse | Self::ImportsIncomplete { .. })
@@ -218,40 +218,40 @@ impl Verdict {
 }
 
 /// Judges the state of an account on `server`.
-pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> Verdict {
+pub fn judge(server: &Server, on_server: &AccountOnServer, expected: &Expected) -> TokenState {
     let AccountOnServer { server: _, cluster: _, stored, live } = on_server;
     match stored {
         Stored::Token(token) | Stored::Outside { token: Some(token), .. } if !expected.is(token) => {
             return other(server, token, expected);
         }
-        Stored::Nothing | Stored::Outside { token: None, .. } => return Verdict::NothingStored,
-        Stored::Unclear(_) => return Verdict::StoredUnclear,
+        Stored::Nothing | Stored::Outside { token: None, .. } => return TokenState::NothingStored,
+        Stored::Unclear(_) => return TokenState::StoredUnclear,
         Stored::Token(_) | Stored::Outside { .. } | Stored::NotKept { .. } | Stored::NoAnswer => {}
     }
     let trusted = server.trusted_keys.contains(&expected.issuer);
     let by_reload = matches!(stored, Stored::Outside { by_reload: true, .. });
     match live {
         Live::Loaded(detail) if expected.is(&detail.jwt) => judge_live(detail, expected),
-        Live::Loaded(_) if !trusted => Verdict::Untrusted { issuer: expected.issuer.clone() },
+        Live::Loaded(_) if !trusted => TokenState::Untrusted { issuer: expected.issuer.clone() },
         Live::Loaded(detail) if matches!(stored, Stored::NoAnswer | Stored::NotKept { .. }) => {
             other(server, &detail.jwt, expected)
         }
-        Live::Loaded(detail) if by_reload => Verdict::NotReloaded { live_issued_at: issued_at(&detail.jwt) },
-        Live::Loaded(detail) => Verdict::NotInForce { live_issued_at: issued_at(&detail.jwt) },
-        Live::NotLoaded if *stored == Stored::NoAnswer => Verdict::NoAnswer,
-        Live::NotLoaded if *stored == (Stored::NotKept { cached: true }) => Verdict::CachedUnclear,
-        Live::NotLoaded if trusted && by_reload => Verdict::PreloadUnread,
-        Live::NotLoaded if trusted && *stored == (Stored::NotKept { cached: false }) => Verdict::FetchedOnUse,
-        Live::NotLoaded if trusted => Verdict::StoredNotLoaded,
-        Live::NotLoaded => Verdict::Untrusted { issuer: expected.issuer.clone() },
-        Live::NoAnswer => Verdict::NoAnswer,
-        Live::Failed(text) => Verdict::Failed { text: text.clone() },
+        Live::Loaded(detail) if by_reload => TokenState::NotReloaded { live_issued_at: issued_at(&detail.jwt) },
+        Live::Loaded(detail) => TokenState::NotInForce { live_issued_at: issued_at(&detail.jwt) },
+        Live::NotLoaded if *stored == Stored::NoAnswer => TokenState::NoAnswer,
+        Live::NotLoaded if *stored == (Stored::NotKept { cached: true }) => TokenState::CachedUnclear,
+        Live::NotLoaded if trusted && by_reload => TokenState::PreloadUnread,
+        Live::NotLoaded if trusted && *stored == (Stored::NotKept { cached: false }) => TokenState::FetchedOnUse,
+        Live::NotLoaded if trusted => TokenState::StoredNotLoaded,
+        Live::NotLoaded => TokenState::Untrusted { issuer: expected.issuer.clone() },
+        Live::NoAnswer => TokenState::NoAnswer,
+        Live::Failed(text) => TokenState::Failed { text: text.clone() },
     }
 }
 
-fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
+fn judge_live(detail: &Detail, expected: &Expected) -> TokenState {
     if detail.expired {
-        return Verdict::Expired;
+        return TokenState::Expired;
     }
     let live = live_mappings(detail);
     let named = |source: &String| source.clone();
@@ -268,26 +268,26 @@ fn judge_live(detail: &Detail, expected: &Expected) -> Verdict {
         .map(|(source, _)| source.clone())
         .collect();
     if !(missing.is_empty() && unexpected.is_empty() && changed.is_empty()) {
-        return Verdict::MappingsDiffer { missing, unexpected, changed };
+        return TokenState::MappingsDiffer { missing, unexpected, changed };
     }
     let invalid = detail.imports.iter().filter(|import| import.invalid);
     let invalid: Vec<String> = invalid.map(|import| import.local().to_owned()).collect();
     if invalid.iter().any(|local| expected.imports.contains(local)) {
-        return Verdict::ImportsInvalid { imports: invalid };
+        return TokenState::ImportsInvalid { imports: invalid };
     }
     if detail.complete == Some(false) || !invalid.is_empty() {
-        return Verdict::ImportsIncomplete { imports: invalid };
+        return TokenState::ImportsIncomplete { imports: invalid };
     }
-    Verdict::Confirmed
+    TokenState::Confirmed
 }
 
 /// Judges a token other than the expected one. A token is neither newer nor older if the server does not trust it, or
 /// if only servers' answers call its key trusted. Its date then proves nothing.
-fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
+fn other(server: &Server, token: &str, expected: &Expected) -> TokenState {
     let token = Token::decode(token.trim()).ok();
     let issuer = token.as_ref().map(|token| token.issuer().to_string()).unwrap_or_default();
     if !issuer.is_empty() && !server.trusted_keys.contains(&issuer) {
-        return Verdict::Untrusted { issuer };
+        return TokenState::Untrusted { issuer };
     }
     let issued_at = token.as_ref().map_or(0, date);
     let age = match token.is_some_and(|token| expected.anchor.trusts(token.issuer())) {
@@ -295,7 +295,7 @@ fn other(server: &Server, token: &str, expected: &Expected) -> Verdict {
         true => Age::Newer,
         false => Age::Unproven,
     };
-    Verdict::OtherToken { age, issued_at, issuer }
+    TokenState::OtherToken { age, issued_at, issuer }
 }
 
 fn issued_at(token: &str) -> u64 {

@@ -1,6 +1,6 @@
 //! Checks whether every source flows, by comparing two observations of it.
 
-use super::problem::{Out, seconds};
+use super::problem::{ProblemCollector, seconds};
 use super::status::{self, status};
 use super::streams::{Checked, SOURCE_WAITING};
 use crate::desired::DesiredAccount;
@@ -9,10 +9,10 @@ use std::collections::HashMap;
 
 /// State of each source since the run's first observation, by account, stream and origin.
 #[derive(Debug, Clone, Default)]
-pub struct Flow(HashMap<(String, String, String), Seen>);
+pub struct Flow(HashMap<(String, String, String), SourceFlow>);
 
 #[derive(Debug, Clone, Copy)]
-enum Seen {
+enum SourceFlow {
     /// The source had received this many messages, and its origin had more.
     Behind(u64),
     /// Messages arrived from the source, or there were none to send.
@@ -25,8 +25,8 @@ impl Flow {
     /// other problems, and what is unknown.
     pub fn look(&mut self, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
         let mut stopped = Vec::new();
-        for stream in status(desired, observed).into_iter().filter(|stream| stream.seen == status::Seen::Here) {
-            let mut out = Out::new(format!("account {}, stream {}", desired.name, stream.stream));
+        for stream in status(desired, observed).into_iter().filter(|stream| stream.seen == status::StreamAnswer::Here) {
+            let mut out = ProblemCollector::new(format!("account {}, stream {}", desired.name, stream.stream));
             for source in &stream.sources {
                 let origin = &source.origin;
                 match source.active {
@@ -39,15 +39,15 @@ impl Flow {
                 }
                 let key = (desired.name.clone(), stream.stream.clone(), origin.clone());
                 let seen = match (self.0.get(&key), source.lag, source.got) {
-                    (Some(Seen::Flows), _, _) | (_, Some(0), _) => Seen::Flows,
-                    (Some(Seen::Behind(before)), _, Some(got)) if got > *before => Seen::Flows,
-                    (Some(Seen::Behind(before)), _, _) => Seen::Behind(*before),
-                    (None, Some(_), Some(got)) => Seen::Behind(got),
+                    (Some(SourceFlow::Flows), _, _) | (_, Some(0), _) => SourceFlow::Flows,
+                    (Some(SourceFlow::Behind(before)), _, Some(got)) if got > *before => SourceFlow::Flows,
+                    (Some(SourceFlow::Behind(before)), _, _) => SourceFlow::Behind(*before),
+                    (None, Some(_), Some(got)) => SourceFlow::Behind(got),
                     // The source is unknown, which other checks report.
                     (None, _, _) => continue,
                 };
                 self.0.insert(key, seen);
-                if let (Seen::Behind(_), Some(lag)) = (seen, source.lag) {
+                if let (SourceFlow::Behind(_), Some(lag)) = (seen, source.lag) {
                     let message = format!("lacks {lag} messages of {origin}, and got none of them between two looks");
                     out.cant_tell("source-behind", message, LOOK);
                 }

@@ -4,12 +4,17 @@
 //! Afterwards the source continues after the gap. Then the count shows that messages are missing, and the messages that
 //! arrived show which ones. Without traffic, the count alone is proof.
 
-use super::problem::{Out, seconds};
+use super::problem::{ProblemCollector, seconds};
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
-use crate::observed::jetstream::{Arrivals, Gap, ObservedJetStream, ObservedStream, Range, SourceState, age};
+use crate::observed::jetstream::{Gap, ObservedJetStream, ObservedStream, Range, SourceGaps, SourceState, age};
 
 /// Reports messages from the sources of `found` that are lost, may be lost, or soon will be.
-pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
+pub(super) fn check(
+    out: &mut ProblemCollector,
+    stream: &DesiredStream<'_>,
+    found: &ObservedStream,
+    observed: &ObservedJetStream,
+) {
     // A mirror is supposed to drop the messages that its origin drops.
     if found.is_mirror() {
         return;
@@ -72,7 +77,7 @@ pub(super) fn check(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedS
 /// Reports how long a read stream that does not answer has been away, before its origins drop messages that it lacks.
 /// Its own position is unknown. But the other regions know for how long they have not heard from its region.
 pub(super) fn away(
-    out: &mut Out,
+    out: &mut ProblemCollector,
     stream: &DesiredStream<'_>,
     desired: &DesiredAccount<'_>,
     observed: &ObservedJetStream,
@@ -117,16 +122,16 @@ fn max_age(stream: &ObservedStream) -> Option<u64> {
 }
 
 /// Reports messages that never arrived, before the last message that did.
-fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
+fn past(out: &mut ProblemCollector, stream: &DesiredStream<'_>, found: &ObservedStream, observed: &ObservedJetStream) {
     const NEXT: &str = "Look for them in the read streams of other regions; a larger max_age of the write streams covers \
                         longer outages. It is as expected when the stream was made later than its origins, or messages \
                         were deleted there before they were sent on.";
     if !found.only_sources() {
         return;
     }
-    if let Some(arrivals) = observed.arrivals(&found.name) {
-        if arrivals.missing > 0 {
-            out.warn("messages-missing", named(arrivals, observed), NEXT);
+    if let Some(source_gaps) = observed.source_gaps(&found.name) {
+        if source_gaps.missing > 0 {
+            out.warn("messages-missing", named(source_gaps, observed), NEXT);
         }
         return;
     }
@@ -177,15 +182,15 @@ fn past(out: &mut Out, stream: &DesiredStream<'_>, found: &ObservedStream, obser
 }
 
 /// Returns the text that names the gaps, the newest first.
-fn named(arrivals: &Arrivals, observed: &ObservedJetStream) -> String {
+fn named(source_gaps: &SourceGaps, observed: &ObservedJetStream) -> String {
     const NAMED: usize = 20;
-    let gaps = &arrivals.gaps;
+    let gaps = &source_gaps.gaps;
     let mut names: Vec<String> = gaps.iter().rev().take(NAMED).map(name).collect();
     if gaps.len() > NAMED {
         let more: u64 = gaps.iter().rev().skip(NAMED).map(|gap| gap.missing).sum();
         names.push(format!("and {more} more, before those"));
     }
-    let mut text = format!("{} never arrived here: {}", messages(arrivals.missing.into()), names.join("; "));
+    let mut text = format!("{} never arrived here: {}", messages(source_gaps.missing.into()), names.join("; "));
     let kept = gaps.iter().filter(|gap| gap.is_exact()).flat_map(|gap| &gap.among).find_map(|range| {
         let origin = observed.origin(&range.origin).filter(|origin| !origin.offline && origin.state.messages > 0)?;
         (range.last >= origin.state.first_seq).then_some(origin)

@@ -17,7 +17,7 @@ pub enum Verdict {
 
 /// A problem of a stream or consumer. An `Ok` problem is a warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
+pub struct StreamProblem {
     /// The verdict that follows from the problem.
     pub verdict: Verdict,
     /// The place, the problem, and the next step.
@@ -26,12 +26,12 @@ pub struct Problem {
 }
 
 /// Collects the problems of one stream or consumer.
-pub(super) struct Out {
+pub(super) struct ProblemCollector {
     place: String,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<StreamProblem>,
 }
 
-impl Out {
+impl ProblemCollector {
     pub(super) fn new(place: String) -> Self {
         Self { place, problems: Vec::new() }
     }
@@ -41,7 +41,7 @@ impl Out {
             Verdict::Wrong => Finding::error(code, &self.place, message, next),
             _ => Finding::warning(code, &self.place, message, next),
         };
-        self.problems.push(Problem { verdict, finding });
+        self.problems.push(StreamProblem { verdict, finding });
     }
 
     pub(super) fn wrong(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {

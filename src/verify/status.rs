@@ -17,7 +17,7 @@ pub struct StreamStatus {
     /// Real name.
     pub stream: String,
     /// The result of requesting the stream's info.
-    pub seen: Seen,
+    pub seen: StreamAnswer,
     /// Messages stored.
     pub messages: u64,
     /// Bytes stored, of one replica.
@@ -41,7 +41,7 @@ pub struct StreamStatus {
 /// The result of requesting a stream's info.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Seen {
+pub enum StreamAnswer {
     /// The stream answered.
     Here,
     /// There is no such stream.
@@ -79,7 +79,7 @@ impl SourceStatus {
 /// Returns one entry for each stream of the definition, in order.
 pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<StreamStatus> {
     let places: HashMap<&str, usize> =
-        desired.streams.iter().enumerate().map(|(place, stream)| (stream.name.as_str(), place)).collect();
+        desired.streams.iter().enumerate().map(|(index, stream)| (stream.name.as_str(), index)).collect();
     let entries = desired.streams.iter().map(|stream| {
         let found = observed.stream(&stream.name).filter(|s| !s.offline);
         let exists = observed.stream(&stream.name).is_some() || observed.unknown_stream(&stream.name).is_some();
@@ -105,13 +105,13 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
                 _ => source.active.is_some_and(|ns| ns < SILENCE).then_some(source.lag),
             };
             // A bucket's mirror has the name of its origin, which is in another account.
-            let place = places.get(source.name.as_str()).copied().filter(|_| !found.is_mirror());
+            let index = places.get(source.name.as_str()).copied().filter(|_| !found.is_mirror());
             sources.push((
-                place.unwrap_or(usize::MAX),
+                index.unwrap_or(usize::MAX),
                 SourceStatus {
                     origin: source.name.clone(),
-                    region: match (place, observed.origin(&source.name).and_then(|origin| origin.owner.as_ref())) {
-                        (Some(place), _) => desired.streams[place].region.to_string(),
+                    region: match (index, observed.origin(&source.name).and_then(|origin| origin.owner.as_ref())) {
+                        (Some(index), _) => desired.streams[index].region.to_string(),
                         (None, Some(owner)) => owner.region.clone(),
                         (None, None) => String::new(),
                     },
@@ -132,9 +132,9 @@ pub fn status(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec
             role: stream.role,
             stream: stream.name.clone(),
             seen: match found {
-                Some(_) => Seen::Here,
-                None if exists => Seen::Unknown,
-                None => Seen::Missing,
+                Some(_) => StreamAnswer::Here,
+                None if exists => StreamAnswer::Unknown,
+                None => StreamAnswer::Missing,
             },
             messages: state.messages,
             bytes: state.bytes,

@@ -3,8 +3,8 @@
 //! Distinguishes unknown from wrong: if a region is down, the state of its streams is unknown.
 
 use super::gaps;
-use super::problem::{Out, seconds};
-pub use super::problem::{Problem, Verdict};
+use super::problem::{ProblemCollector, seconds};
+pub use super::problem::{StreamProblem, Verdict};
 use super::status::StreamStatus;
 use crate::desired::{DesiredAccount, DesiredConsumer, DesiredStream, Role};
 use crate::model::finding::Severity;
@@ -65,12 +65,12 @@ pub struct Checked {
     /// The worst of the problems.
     pub verdict: Verdict,
     /// The problems: wrong, unknown, or worth a warning.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<StreamProblem>,
 }
 
 impl Checked {
     /// Returns the result for a read stream.
-    pub(super) fn of_read_stream(stream: StreamStatus, problems: Vec<Problem>) -> Self {
+    pub(super) fn of_read_stream(stream: StreamStatus, problems: Vec<StreamProblem>) -> Self {
         let StreamStatus { virtual_stream, region, role, stream, .. } = stream;
         let verdict = problems.iter().map(|problem| problem.verdict).max().unwrap_or(Verdict::Ok);
         Self { virtual_stream, region, role, stream, consumer: None, verdict, problems }
@@ -88,7 +88,7 @@ impl Checked {
 pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Vec<Checked> {
     let account = &desired.name;
     if let Some(error) = ApiError::of(&observed.info) {
-        let mut out = Out::new(format!("account {account}"));
+        let mut out = ProblemCollector::new(format!("account {account}"));
         out.wrong(
             "jetstream-not-enabled",
             format!("the account has no JetStream ({error})"),
@@ -98,21 +98,22 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream) -> Ve
         return desired.streams.iter().map(|s| checked(s, None, problems.clone())).collect();
     }
     let streams = desired.streams.iter().map(|stream| {
-        let mut out = Out::new(format!("account {account}, stream {}", stream.name));
+        let mut out = ProblemCollector::new(format!("account {account}, stream {}", stream.name));
         out.stream(stream, desired, observed);
         checked(stream, None, out.problems)
     });
     let by_name: HashMap<&str, &DesiredStream<'_>> = desired.streams.iter().map(|s| (s.name.as_str(), s)).collect();
     let consumers = desired.consumers.iter().filter_map(|consumer| {
         let stream = by_name.get(consumer.stream.as_str())?;
-        let mut out = Out::new(format!("account {account}, stream {}, consumer {}", consumer.stream, consumer.name));
+        let mut out =
+            ProblemCollector::new(format!("account {account}, stream {}, consumer {}", consumer.stream, consumer.name));
         out.consumer(consumer, observed);
         Some(checked(stream, Some(consumer.name.clone()), out.problems))
     });
     streams.chain(consumers).collect()
 }
 
-fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<Problem>) -> Checked {
+fn checked(stream: &DesiredStream<'_>, consumer: Option<String>, problems: Vec<StreamProblem>) -> Checked {
     Checked {
         virtual_stream: stream.virtual_stream.to_owned(),
         region: stream.region.to_string(),
@@ -129,7 +130,7 @@ const RETRY: u64 = 180_000_000_000;
 
 const LOOK: &str = "See which servers are down: `nats server report jetstream`.";
 
-impl Out {
+impl ProblemCollector {
     fn stream(&mut self, stream: &DesiredStream<'_>, desired: &DesiredAccount<'_>, observed: &ObservedJetStream) {
         if let Some(unknown) = observed.unknown_stream(&stream.name) {
             let what = if observed.info.is_null() { "cannot be looked at:" } else { "exists, but" };
@@ -192,7 +193,7 @@ impl Out {
             ),
         }
         if let Some(finding) = other_level(stream, found, account) {
-            return self.problems.push(Problem { verdict: Verdict::Wrong, finding });
+            return self.problems.push(StreamProblem { verdict: Verdict::Wrong, finding });
         }
         // Until the backfill ends, its sources are not yet the final ones.
         let under_way = backfill::phase(&found.config).filter(|(_, phase)| *phase != backfill::Phase::Done);
@@ -383,7 +384,7 @@ pub struct Counts {
 /// Counts the verdicts.
 pub fn counts(checked: &[Checked]) -> Counts {
     let of = |verdict| checked.iter().filter(|c| c.verdict == verdict).count();
-    let warning = |p: &&Problem| p.verdict == Verdict::Ok && p.finding.severity == Severity::Warning;
+    let warning = |p: &&StreamProblem| p.verdict == Verdict::Ok && p.finding.severity == Severity::Warning;
     Counts {
         ok: of(Verdict::Ok),
         cant_tell: of(Verdict::CantTell),

@@ -4,7 +4,7 @@ use super::View;
 use super::lines::{generalised, mark};
 use crate::cli::text::{Text, part, put, text};
 use crate::model::mapping::Destination;
-use crate::model::prefixes::{CAPTURED, NEAR};
+use crate::model::prefixes::{CAPTURE_PREFIX, REGION_PREFIX};
 use crate::plan::Action;
 use crate::plan::mappings::MappingChange;
 
@@ -118,7 +118,7 @@ impl View<'_> {
                 let rest = to.subject.strip_prefix(&format!("{prefix}.{}.", cluster.token()))?;
                 Some(format!("{prefix}.{CLUSTER}.{rest}"))
             };
-            let this = [CAPTURED, NEAR].into_iter().find_map(rest);
+            let this = [CAPTURE_PREFIX, REGION_PREFIX].into_iter().find_map(rest);
             let this = this.unwrap_or_else(|| generalised(&to.subject, region.name.as_str()));
             if to.weight != 100 || template.as_ref().is_some_and(|template| *template != this) {
                 return None;

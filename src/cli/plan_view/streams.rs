@@ -25,7 +25,7 @@ impl View<'_> {
             action: change.action,
             region: change.region.clone(),
             text: match change.action {
-                Action::Update => format!("{}{}", change.name, along(change, &regions)),
+                Action::Update => format!("{}{}", change.name, backfill_text(change, &regions)),
                 Action::Create | Action::Delete => format!("{}  {}", change.name, describe(change, &regions)),
             },
             below: self.fields(&change.fields),
@@ -96,7 +96,7 @@ fn describe(change: &StreamChange, regions: &[&str]) -> String {
                 .map(|name| regions.iter().fold(name.to_owned(), |name, region| generalised(&name, region)))
                 .collect();
             sources.dedup();
-            format!("R{replicas}, sources {}, {keeps}{}", sources.join(", "), along(change, regions))
+            format!("R{replicas}, sources {}, {keeps}{}", sources.join(", "), backfill_text(change, regions))
         }
     }
 }
@@ -118,7 +118,7 @@ fn unique(mut all: Vec<&str>) -> Vec<&str> {
 }
 
 /// Describes the history that a read stream gets from a backfill.
-fn along(change: &StreamChange, regions: &[&str]) -> String {
+fn backfill_text(change: &StreamChange, regions: &[&str]) -> String {
     let from = |history: &History| regions.iter().fold(history.from.clone(), |name, region| generalised(&name, region));
     change.history.as_ref().map_or_else(String::new, |history| format!("; takes along what {} has", from(history)))
 }

@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use crate::definition::problem::Collected;
-use crate::definition::{Definition, Resolver, raw};
+use crate::definition::{Definition, ResolverConfig, raw};
 use crate::model::nkey::KeyKind;
 use std::path::Path;
 
@@ -52,7 +52,7 @@ pub(in crate::definition) fn definition(
     };
     let resolver = match resolver {
         Some(resolver) => checker.resolver(resolver, accounts.as_deref().unwrap_or_default()),
-        None => Some(Resolver::Nats),
+        None => Some(ResolverConfig::Nats),
     };
     Some(Definition {
         resolver: resolver?,

@@ -1,14 +1,14 @@
 //! Checks of the resolver, which keeps account tokens.
 
 use super::checker::Checker;
-use crate::definition::Resolver;
+use crate::definition::ResolverConfig;
 use crate::definition::problem::Problem;
 use crate::definition::raw;
 use crate::definition::read::At;
 use crate::model::virtual_stream::{Account, Layout};
 
 impl Checker<'_> {
-    pub(super) fn resolver(&mut self, resolver: raw::Resolver, accounts: &[Account]) -> Option<Resolver> {
+    pub(super) fn resolver(&mut self, resolver: raw::Resolver, accounts: &[Account]) -> Option<ResolverConfig> {
         let raw::Resolver { place: _, r#type, preload, url } = resolver;
         let of = |kind: raw::ResolverType| r#type.value == kind;
         let others = [
@@ -26,13 +26,13 @@ impl Checker<'_> {
             }
         }
         match r#type.value {
-            raw::ResolverType::Nats => Some(Resolver::Nats),
+            raw::ResolverType::Nats => Some(ResolverConfig::Nats),
             raw::ResolverType::Memory => {
                 self.only_shared(&r#type, accounts);
                 let help =
                     "add `preload: FILE`, the file with `resolver_preload` that the servers' configuration includes";
                 match preload {
-                    Some(preload) => self.path(preload).map(Resolver::Memory),
+                    Some(preload) => self.path(preload).map(ResolverConfig::Memory),
                     None => self.missing(r#type.place, "preload", help),
                 }
             }
@@ -62,9 +62,9 @@ impl Checker<'_> {
         }
     }
 
-    fn account_server(&mut self, url: At<String>) -> Option<Resolver> {
+    fn account_server(&mut self, url: At<String>) -> Option<ResolverConfig> {
         match account_server_url(&url.value) {
-            Ok(url) => Some(Resolver::Url(url)),
+            Ok(url) => Some(ResolverConfig::Url(url)),
             Err(reason) => {
                 let help = "write it as in the servers' `resolver: URL(…)`, `https://host/jwt/v1/accounts/`";
                 self.report(

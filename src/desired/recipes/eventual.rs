@@ -2,9 +2,9 @@
 
 use super::bucket;
 use super::fields::{SECOND, finish, object, strip, window};
-use super::recipe::Recipe;
-use crate::desired::regional::SOURCE_API;
-use crate::model::prefixes::{DELIVER, captured};
+use super::stream_template::StreamTemplate;
+use crate::desired::regional::ORIGIN_JS_API;
+use crate::model::prefixes::{DELIVER_PREFIX, captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Consistency, Kind, Layout, MapRequest, Role, VirtualStream};
@@ -19,7 +19,7 @@ const MAX_AGE: u64 = 24 * 3600 * SECOND;
 /// that cannot be decided in one region is thus always refused, and never granted by chance.
 const SEQUENCES: u64 = 1_000_000_000_000;
 
-impl<'a> Recipe<'a> {
+impl<'a> StreamTemplate<'a> {
     /// Returns the subjects that the write stream captures: each subject, as published in each cluster of its region.
     pub(super) fn write_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
         let Self { stream, region, .. } = *self;
@@ -48,7 +48,7 @@ impl<'a> Recipe<'a> {
     /// order of the definition.
     pub(super) fn read_config(&self) -> Map<String, Value> {
         let Self { topology, account, stream, region, oldest_server } = *self;
-        let deliver = (account.layout == Layout::Regional).then(|| format!("{DELIVER}.{}", region.name));
+        let deliver = (account.layout == Layout::Regional).then(|| format!("{DELIVER_PREFIX}.{}", region.name));
         let sources = topology.regions.iter().map(|origin| source(stream, origin, deliver.as_deref()));
         let mut config = Map::with_capacity(12);
         config.insert("name".to_owned(), account.read_name(stream, &region.name).into());
@@ -72,7 +72,7 @@ impl<'a> Recipe<'a> {
     }
 }
 
-impl Recipe<'_> {
+impl StreamTemplate<'_> {
     /// Returns the reason why the read stream drops messages that its origins still hold.
     pub fn drops_messages(&self) -> Option<&'static str> {
         let Self { account, stream, .. } = *self;
@@ -131,7 +131,7 @@ fn smallest_window(oldest_server: Option<(u64, u64)>) -> u64 {
 fn source(stream: &VirtualStream, origin: &Region, deliver: Option<&str>) -> Value {
     let mut source = object([("name", stream.write_name(&origin.name).into()), ("opt_start_seq", 1.into())]);
     if let Some(deliver) = deliver {
-        source["external"] = object([("api", SOURCE_API.into()), ("deliver", deliver.into())]);
+        source["external"] = object([("api", ORIGIN_JS_API.into()), ("deliver", deliver.into())]);
     }
     source
 }

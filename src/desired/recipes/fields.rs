@@ -1,7 +1,7 @@
 //! Fields that the streams of all levels have, and values that several levels use.
 
 use crate::desired::metadata;
-use crate::model::prefixes::CAPTURED;
+use crate::model::prefixes::CAPTURE_PREFIX;
 use crate::model::topology::Region;
 use crate::model::virtual_stream::{Role, VirtualStream};
 use serde_json::{Map, Value};
@@ -63,7 +63,7 @@ pub(super) fn window(max_age: u64) -> u64 {
 
 /// Returns the transform from a captured subject back to the published one.
 pub(super) fn strip() -> Value {
-    object([("src", format!("{CAPTURED}.*.>").into()), ("dest", ">".into())])
+    object([("src", format!("{CAPTURE_PREFIX}.*.>").into()), ("dest", ">".into())])
 }
 
 /// Returns an object without spare capacity: a plan of a large definition has hundreds of thousands of objects.

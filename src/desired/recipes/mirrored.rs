@@ -2,16 +2,16 @@
 
 use super::bucket;
 use super::fields::{finish, object, strip, window};
-use super::recipe::Recipe;
-use crate::desired::regional::SOURCE_API;
-use crate::model::prefixes::{DELIVER, captured_anywhere};
+use super::stream_template::StreamTemplate;
+use crate::desired::regional::ORIGIN_JS_API;
+use crate::model::prefixes::{DELIVER_PREFIX, captured_anywhere};
 use crate::model::virtual_stream::{PUBLISHING, Role};
 use serde_json::{Map, Value};
 
 /// Fields of a mirror's origin that servers refuse on a mirror (nats-server 2.15 `server/stream.go`, `checkStreamCfg`).
 const NOT_ON_MIRRORS: [&str; 2] = ["subject_delete_marker_ttl", "duplicate_window"];
 
-impl<'a> Recipe<'a> {
+impl<'a> StreamTemplate<'a> {
     /// Returns the subjects that the home stream captures: each subject, as published in any cluster.
     pub(super) fn home_subjects(&self) -> impl Iterator<Item = String> + use<'a> {
         self.stream.subjects.iter().map(|subject| captured_anywhere(subject).to_string())
@@ -46,7 +46,8 @@ impl<'a> Recipe<'a> {
     /// drops, unless its own limits drop them too.
     pub(super) fn mirror_config(&self) -> Map<String, Value> {
         let Self { account, stream, region, .. } = *self;
-        let external = object([("api", SOURCE_API.into()), ("deliver", format!("{DELIVER}.{}", region.name).into())]);
+        let external =
+            object([("api", ORIGIN_JS_API.into()), ("deliver", format!("{DELIVER_PREFIX}.{}", region.name).into())]);
         let mirror = object([("name", stream.home_name().into()), ("external", external)]);
         let mut config = Map::with_capacity(16);
         config.insert("name".to_owned(), account.read_name(stream, &region.name).into());

@@ -1,22 +1,23 @@
 //! The configs of write streams, home streams and read streams, as the JetStream API takes them.
 //!
-//! A `Recipe` is the input of a stream's config. Each consistency level has one file: `eventual` and `mirrored`. Both
-//! put together the level's own fields, the settings of a bucket (`bucket`), and what all streams have (`fields`).
+//! A `StreamTemplate` is the input of a stream's config. Each consistency level has one file: `eventual` and
+//! `mirrored`. Both put together the level's own fields, the settings of a bucket (`bucket`), and what all streams have
+//! (`fields`).
 
 mod bucket;
 mod eventual;
 mod fields;
 mod mirrored;
-mod recipe;
+mod stream_template;
 
 pub use eventual::KEEPS_POSITION;
 pub(super) use eventual::keeps_first_sequence;
-pub(super) use recipe::Recipe;
+pub(super) use stream_template::StreamTemplate;
 
 use crate::model::virtual_stream::Role;
 use serde_json::{Map, Value};
 
-impl Recipe<'_> {
+impl StreamTemplate<'_> {
     /// Returns the config of the stream of this role.
     pub fn config(&self, role: Role) -> Map<String, Value> {
         match role {

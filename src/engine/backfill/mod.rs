@@ -5,12 +5,12 @@
 //! stream that the old stream had at that position. Each step is visible in the stream's config, so that any run can
 //! continue where the last one stopped.
 
-use super::clock::ASK;
+use super::clock::REQUEST_TIMEOUT;
 use super::error::ApplyError;
 use super::planned::Planned;
 use super::report::{Applied, Provisioned};
 use super::session::Session;
-use super::{Deadline, Tell};
+use super::{Deadline, Progress};
 use crate::desired::{DesiredAccount, Role, metadata};
 use crate::model::finding::Finding;
 use crate::observed::Requests;
@@ -20,7 +20,7 @@ use crate::plan::backfill::{self, History, Phase};
 use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::provision::{ItemError, RunOptions, run};
-use crate::verify::streams::{Checked, Problem, Verdict};
+use crate::verify::streams::{Checked, StreamProblem, Verdict};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -37,8 +37,8 @@ const STILL: u32 = 15;
 /// Time without publishes in a region, in nanoseconds, after which no reported figure can be older.
 const QUIET: u64 = 30_000_000_000;
 /// Time without changes after which a stream without sources has received all messages in flight.
-const STEADY: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(200);
+const STEADY_TIME: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Returns `true` if the backfill makes this change, or goes on with it after it was made.
 pub(super) fn needs_backfill(change: &StreamChange) -> bool {
@@ -63,28 +63,28 @@ pub(super) async fn run_backfill<L: Requests>(
     planned: &Planned<'_>,
     deadline: Deadline,
     applied: &mut Applied,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(), ApplyError> {
     let mut moves = Vec::new();
     let mut application = None;
-    for (place, account) in planned.plan.accounts.iter().enumerate() {
+    for (index, account) in planned.plan.accounts.iter().enumerate() {
         if account.region.is_none() {
-            application = session.api(place);
+            application = session.api(index);
             continue;
         }
-        let (Some(old), Some(new)) = (application, session.api(place)) else { continue };
+        let (Some(old), Some(new)) = (application, session.api(index)) else { continue };
         for change in account.streams.changes.iter().filter(|change| needs_backfill(change)) {
             let Some(history) = &change.history else { continue };
-            let desired = &planned.desired[place];
+            let desired = &planned.desired[index];
             let consumers = account.consumers.changes.iter().filter(|consumer| consumer.stream == change.name);
-            moves.push(Move { old, new, desired, change, history, consumers: consumers.collect(), deadline });
+            moves.push(StreamBackfill { old, new, desired, change, history, consumers: consumers.collect(), deadline });
         }
     }
     if moves.is_empty() {
         return Ok(());
     }
     let total = moves.len();
-    tell.step("taking the history along", 0, total);
+    progress.step("taking the history along", 0, total);
     let mut results = stream::iter(&moves).map(|one| async move { (one, one.run().await) }).buffer_unordered(STREAMS);
     let (mut done, mut problems) = (0, Vec::new());
     while let Some((one, result)) = results.next().await {
@@ -93,7 +93,7 @@ pub(super) async fn run_backfill<L: Requests>(
             Err(Unfinished(message)) => problems.push(one.problem(message)),
         }
         done += 1;
-        tell.step("taking the history along", done, total);
+        progress.step("taking the history along", done, total);
     }
     if problems.is_empty() {
         return Ok(());
@@ -112,7 +112,7 @@ impl From<CallError> for Unfinished {
 }
 
 /// A stream that is being backfilled.
-struct Move<'m, L> {
+struct StreamBackfill<'m, L> {
     /// The application's account, with the old stream.
     old: Api<'m, L>,
     /// The regional account.
@@ -125,7 +125,7 @@ struct Move<'m, L> {
     deadline: Deadline,
 }
 
-impl<L: Requests> Move<'_, L> {
+impl<L: Requests> StreamBackfill<'_, L> {
     async fn run(&self) -> Result<Vec<Provisioned>, Unfinished> {
         let name = &self.change.name;
         loop {
@@ -166,14 +166,16 @@ impl<L: Requests> Move<'_, L> {
             stream: self.change.name.clone(),
             consumer: None,
             verdict: Verdict::Wrong,
-            problems: vec![Problem { verdict: Verdict::Wrong, finding }],
+            problems: vec![StreamProblem { verdict: Verdict::Wrong, finding }],
         }
     }
 
     async fn call(&self, api: Api<'_, L>, operation: &str, body: &Value) -> Result<Value, CallError> {
         loop {
-            match api.call(operation, body, self.deadline.at_most(ASK)).await {
-                Err(error) if error.is_transient() && !self.deadline.is_over() => tokio::time::sleep(PAUSE).await,
+            match api.call(operation, body, self.deadline.at_most(REQUEST_TIMEOUT)).await {
+                Err(error) if error.is_transient() && !self.deadline.is_over() => {
+                    tokio::time::sleep(LOOK_INTERVAL).await
+                }
                 result => return result,
             }
         }
@@ -228,7 +230,7 @@ impl<L: Requests> Move<'_, L> {
                     new.state.messages, old.state.messages, self.history.from
                 )));
             }
-            tokio::time::sleep(self.deadline.at_most(PAUSE)).await;
+            tokio::time::sleep(self.deadline.at_most(LOOK_INTERVAL)).await;
         }
     }
 
@@ -236,7 +238,7 @@ impl<L: Requests> Move<'_, L> {
     /// `None` if none was copied.
     async fn end(&self, mut info: ObservedStream) -> Result<Option<u64>, Unfinished> {
         loop {
-            tokio::time::sleep(STEADY).await;
+            tokio::time::sleep(STEADY_TIME).await;
             let again = self.info(self.new, &self.change.name).await?;
             let same = again.state.last_seq == info.state.last_seq && again.sources.is_empty();
             if same && again.cluster.leader.is_some() && again.cluster.leader == info.cluster.leader {
@@ -264,7 +266,7 @@ impl<L: Requests> Move<'_, L> {
     async fn last_of_each(&self, end: u64) -> Result<BTreeMap<String, u64>, Unfinished> {
         let old = self.info(self.old, &self.history.from).await?;
         // After this pause, the old stream has stored the messages that were in flight to it.
-        tokio::time::sleep(STEADY).await;
+        tokio::time::sleep(STEADY_TIME).await;
         let now = self.info(self.old, &self.history.from).await?;
         // The first message of each write stream after the end.
         let mut behind: BTreeMap<String, u64> = BTreeMap::new();
@@ -322,8 +324,10 @@ impl<L: Requests> Move<'_, L> {
         if source.lag > 0 || source.active.is_none_or(|ns| ns >= SILENCE) || source.error.is_some() {
             return Ok(None);
         }
-        let info =
-            self.old.call(&format!("STREAM.INFO.{}", source.name), &Value::Null, self.deadline.at_most(ASK)).await;
+        let info = self
+            .old
+            .call(&format!("STREAM.INFO.{}", source.name), &Value::Null, self.deadline.at_most(REQUEST_TIMEOUT))
+            .await;
         let Some(origin) = info.ok().and_then(ObservedStream::from_info) else { return Ok(None) };
         let state = &origin.state;
         let quiet = state.last_seq == 0 || age(&state.last_ts, &origin.ts).is_some_and(|age| age > QUIET);

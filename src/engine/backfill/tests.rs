@@ -1,6 +1,6 @@
 use super::*;
 use crate::desired::tests::{regional, stream, topology};
-use crate::desired::{Options, accounts};
+use crate::desired::{DesiredOptions, accounts};
 use crate::model::finding::Severity;
 use crate::observed::{RequestError, fake::Answers};
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ impl Answers for Streams {
 #[tokio::test]
 async fn history_that_is_under_way_is_said() {
     let account = regional(vec![stream("foo", &["foo.>"])]);
-    let desired = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(1);
     let history = History { from: "foo-read-west".to_owned(), messages: 600 };
     let config = backfill::filling(&desired.streams[0].config(), &history);
     let change = StreamChange {
@@ -45,10 +45,18 @@ async fn history_that_is_under_way_is_said() {
         ("STREAM.MSG.GET.foo", json!({ "message": { "seq": 20, "hdrs": header } })),
     ]));
     let (old, new, deadline) = (Api::new(&streams), Api::new(&streams), Deadline::after(Duration::ZERO));
-    let one = Move { old, new, desired: &desired, change: &change, history: &history, consumers: Vec::new(), deadline };
+    let one = StreamBackfill {
+        old,
+        new,
+        desired: &desired,
+        change: &change,
+        history: &history,
+        consumers: Vec::new(),
+        deadline,
+    };
     let Err(Unfinished(message)) = one.run().await else { panic!("it is not all there") };
     let Checked { verdict: Verdict::Wrong, problems, .. } = one.problem(message) else { panic!("it is not ready") };
-    let [Problem { verdict: Verdict::Wrong, finding }] = &problems[..] else { panic!("{problems:#?}") };
+    let [StreamProblem { verdict: Verdict::Wrong, finding }] = &problems[..] else { panic!("{problems:#?}") };
     let Finding { code, severity, place, message, lines: _, next } = finding;
     assert_eq!((*code, *severity, &**place), ("history-under-way", Severity::Error, "account APP-west, stream foo"));
     assert_eq!(message, "has 20 of the 600 messages of foo-read-west so far; the rest is on its way");

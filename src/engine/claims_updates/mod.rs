@@ -11,11 +11,11 @@ use crate::model::claims::{
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
+use crate::observed::connection::{Connection, MessageReceiver, ReceivedMessage};
 use crate::observed::jetstream::ObservedStream;
-use crate::observed::link::{Ear, Heard, Link};
 use crate::observed::{Deployment, RequestError};
 use crate::plan::claims_diff;
-use crate::plan::overheard::{Origin, Seen, is_from_before, is_pushed_again, settle};
+use crate::plan::concurrent_updates::{ClaimsUpdate, Origin, is_from_before, is_pushed_again, merge_concurrent};
 use crate::plan::preflight::{TOKEN_PUSHED_AGAIN, TOKEN_UNREADABLE, TOKEN_UNTRUSTED, does_some_server_trust};
 use crate::resolver::push::{ALL_SUBJECTS, BY_NAME, OLD, SUBJECT, named_in};
 use std::collections::HashMap;
@@ -25,20 +25,20 @@ use std::time::Duration;
 
 /// Pushes received so far, by account.
 #[derive(Debug)]
-pub struct Watch<L> {
+pub struct ClaimsUpdates<L> {
     // The subscriptions last as long as the connection.
-    link: L,
-    heard: Mutex<Pushes>,
+    connection: L,
+    log: Mutex<UpdateLog>,
 }
 
 #[derive(Debug)]
-struct Pushes {
-    messages: Ear,
+struct UpdateLog {
+    messages: MessageReceiver,
     /// Keys and servers to trust. Messages that arrive before these are known wait in `messages`.
-    believed: Option<Arc<Believed>>,
+    trust_basis: Option<Arc<TrustBasis>>,
     /// Time at which the run subscribed, in seconds since 1970.
     started: u64,
-    accounts: HashMap<PublicKey, Pushed>,
+    accounts: HashMap<PublicKey, AccountUpdates>,
     /// For each token that this run pushed: number of times that its push has not come back yet.
     ours: HashMap<String, usize>,
     /// Total size of all accounts' tokens from other tools and runs, in bytes.
@@ -52,21 +52,21 @@ struct Pushes {
 /// If no server trusts a key any more, the operator has revoked it, even if a local token of the operator still lists
 /// it. No server applies a token by such a key.
 #[derive(Debug)]
-struct Believed {
+struct TrustBasis {
     anchor: TrustAnchor,
     deployment: Deployment,
 }
 
 /// The tokens of one account, and their state.
 #[derive(Debug, Default)]
-struct Pushed {
-    seen: Vec<Seen>,
+struct AccountUpdates {
+    seen: Vec<ClaimsUpdate>,
     /// Number of tokens at the end of `seen` that had been seen before.
     repeated: usize,
     /// `true` if more tokens arrived than are kept, so that the account's claims can no longer be determined.
     overflowed: bool,
     /// `true` if a token arrived since the account was last merged.
-    unsettled: bool,
+    unmerged: bool,
     /// `true` if a token of the account was read.
     known: bool,
     /// Issue time of the token that the run began with.
@@ -74,23 +74,23 @@ struct Pushed {
     /// The claims of the last merge, or those that this run made of them.
     expected: Option<TrustedClaims>,
     /// Changes of these claims by other tools and runs that were not shown yet, line by line.
-    untold: Vec<String>,
+    unreported: Vec<String>,
 }
 
-impl<L: Link> Watch<L> {
+impl<L: Connection> ClaimsUpdates<L> {
     /// Subscribes to pushes.
     ///
     /// # Errors
     /// [`RequestError`]
     pub(super) async fn start(system: &L) -> Result<Self, RequestError> {
         let messages = system.listen(&ALL_SUBJECTS).await?;
-        Ok(Self { link: system.clone(), heard: Mutex::new(Pushes::new(messages, now())) })
+        Ok(Self { connection: system.clone(), log: Mutex::new(UpdateLog::new(messages, now())) })
     }
 
     /// From now on, trusts the keys of `anchor` that one of these servers trusts, too.
-    pub(super) fn believe(&self, anchor: &TrustAnchor, deployment: &Deployment) {
-        let believed = Believed { anchor: anchor.clone(), deployment: deployment.clone() };
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).believed = Some(Arc::new(believed));
+    pub(super) fn set_trust_basis(&self, anchor: &TrustAnchor, deployment: &Deployment) {
+        let trust_basis = TrustBasis { anchor: anchor.clone(), deployment: deployment.clone() };
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).trust_basis = Some(Arc::new(trust_basis));
     }
 
     /// Returns a finding if the system user may not subscribe to pushes.
@@ -98,7 +98,7 @@ impl<L: Link> Watch<L> {
     /// The server refuses the subscription before it answers a later request. The client handles the refusal in a
     /// separate task, which may run later. A caller that depends on it must ask again.
     pub(super) fn denied(&self) -> Option<Finding> {
-        self.link.may_not_hear(&[SUBJECT, BY_NAME]).map(|subject| {
+        self.connection.denied_subscription(&[SUBJECT, BY_NAME]).map(|subject| {
             Finding::error(
                 "system-permissions",
                 "system account",
@@ -112,12 +112,12 @@ impl<L: Link> Watch<L> {
 
     /// Returns `true` if the system user may not subscribe to the older subject of pushes. The result is known as late
     /// as that of [`denied`](Self::denied).
-    pub(super) fn is_deaf_to_old_subject(&self) -> bool {
-        self.link.may_not_hear(&[OLD]).is_some()
+    pub(super) fn misses_old_subject(&self) -> bool {
+        self.connection.denied_subscription(&[OLD]).is_some()
     }
 
-    fn pushes(&self) -> MutexGuard<'_, Pushes> {
-        let mut pushes = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+    fn pushes(&self) -> MutexGuard<'_, UpdateLog> {
+        let mut pushes = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         pushes.take_in();
         pushes
     }
@@ -129,13 +129,13 @@ impl<L: Link> Watch<L> {
     ///
     /// # Errors
     /// Two pushes changed the same entry differently, or more tokens were pushed than are kept.
-    pub(super) fn settle(
+    pub(super) fn merge_concurrent(
         &self,
         stored: &str,
         claims: &TrustedClaims,
         streams: &[ObservedStream],
-    ) -> Result<Option<TrustedClaims>, Vec<Unsettled>> {
-        self.pushes().settle(stored, claims, streams)
+    ) -> Result<Option<TrustedClaims>, Vec<Unmerged>> {
+        self.pushes().merge_concurrent(stored, claims, streams)
     }
 
     /// Notes claims that are about to be pushed, their token, and the claims from which they were made.
@@ -149,22 +149,22 @@ impl<L: Link> Watch<L> {
     }
 
     /// Returns as soon as another tool or run has pushed a token of one of these accounts.
-    pub(super) async fn hears_news(&self, accounts: &[&PublicKey]) {
-        while self.news(accounts.iter().copied()).is_none() {
+    pub(super) async fn wait_for_update(&self, accounts: &[&PublicKey]) {
+        while self.updated_account(accounts.iter().copied()).is_none() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// Returns one of these accounts that another tool or run pushed since it was last merged.
-    pub(super) fn news<'a>(&self, accounts: impl IntoIterator<Item = &'a PublicKey>) -> Option<PublicKey> {
+    pub(super) fn updated_account<'a>(&self, accounts: impl IntoIterator<Item = &'a PublicKey>) -> Option<PublicKey> {
         let pushes = self.pushes();
-        accounts.into_iter().find(|account| pushes.is_unsettled(account)).cloned()
+        accounts.into_iter().find(|account| pushes.has_unmerged(account)).cloned()
     }
 
     /// Returns the changes of an account by other tools and runs since its first merge that were not shown yet, line by
     /// line.
-    pub(super) fn take_untold(&self, account: &PublicKey) -> Vec<String> {
-        self.pushes().take_untold(account)
+    pub(super) fn take_unreported(&self, account: &PublicKey) -> Vec<String> {
+        self.pushes().take_unreported(account)
     }
 
     /// Returns one finding for each received token of this account that is untrusted or old.
@@ -185,14 +185,14 @@ pub const PUSHES_WITHOUT_END: &str = "pushes-without-end";
 
 /// Reason why the pushes of an account cannot be merged.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Unsettled {
+pub(super) enum Unmerged {
     /// Two pushes changed the same entry differently.
     Conflict(Conflict),
     /// More tokens were pushed than are kept.
     TooMuch,
 }
 
-impl fmt::Display for Unsettled {
+impl fmt::Display for Unmerged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(conflict) => conflict.fmt(f),
@@ -205,21 +205,21 @@ impl fmt::Display for Unsettled {
     }
 }
 
-impl Pushes {
-    fn new(messages: Ear, started: u64) -> Self {
+impl UpdateLog {
+    fn new(messages: MessageReceiver, started: u64) -> Self {
         let (accounts, ours, findings) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { messages, believed: None, started, accounts, ours, bytes: 0, findings }
+        Self { messages, trust_basis: None, started, accounts, ours, bytes: 0, findings }
     }
 
     fn take_in(&mut self) {
-        let Some(believed) = self.believed.clone() else { return };
-        while let Some(heard) = self.messages.read() {
-            self.take_in_one(&heard, &believed);
+        let Some(trust_basis) = self.trust_basis.clone() else { return };
+        while let Some(message) = self.messages.read() {
+            self.take_in_one(&message, &trust_basis);
         }
     }
 
-    fn take_in_one(&mut self, Heard { subject, payload }: &Heard, believed: &Believed) {
-        let Believed { anchor, deployment } = believed;
+    fn take_in_one(&mut self, ReceivedMessage { subject, payload }: &ReceivedMessage, trust_basis: &TrustBasis) {
+        let TrustBasis { anchor, deployment } = trust_basis;
         let text = String::from_utf8_lossy(payload);
         if let Some(left) = self.ours.get_mut(&*text).filter(|left| **left > 0) {
             *left -= 1;
@@ -228,9 +228,9 @@ impl Pushes {
         let token = spelled_as_signed(text.trim());
         let claims = match TrustedClaims::verify(&token, anchor) {
             Ok(claims) if does_some_server_trust(deployment, claims.issuer()) => claims,
-            Ok(claims) => return self.note(claims.id(), not_believed(&claims, subject, "no server trusts")),
+            Ok(claims) => return self.note(claims.id(), untrusted_token(&claims, subject, "no server trusts")),
             Err(Untrusted::Stranger(claims)) => {
-                return self.note(claims.id(), not_believed(&claims, subject, &anchor.why_not()));
+                return self.note(claims.id(), untrusted_token(&claims, subject, &anchor.why_not()));
             }
             Err(Untrusted::Unreadable(error)) => {
                 if let Some(account) = named_in(subject, &token) {
@@ -244,7 +244,7 @@ impl Pushes {
         if pushed.seen.last().is_some_and(|last| last.token == token) {
             return;
         }
-        pushed.unsettled = true;
+        pushed.unmerged = true;
         self.see(&token, claims, Origin::Unknown);
     }
 
@@ -261,7 +261,7 @@ impl Pushes {
         if pushed.seen.len() < MOST_SEEN && self.bytes.saturating_add(token.len()) <= MOST_BYTES {
             self.bytes += token.len();
             pushed.repeated = if repeats { pushed.repeated + 1 } else { 0 };
-            pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+            pushed.seen.push(ClaimsUpdate { token: token.to_owned(), claims, origin });
         } else {
             pushed.overflowed = true;
         }
@@ -270,15 +270,15 @@ impl Pushes {
         }
     }
 
-    fn settle(
+    fn merge_concurrent(
         &mut self,
         stored: &str,
         claims: &TrustedClaims,
         streams: &[ObservedStream],
-    ) -> Result<Option<TrustedClaims>, Vec<Unsettled>> {
+    ) -> Result<Option<TrustedClaims>, Vec<Unmerged>> {
         let account = claims.id();
         let pushed = self.accounts.entry(account.clone()).or_default();
-        pushed.unsettled = false;
+        pushed.unmerged = false;
         let was_seen = pushed.seen.iter().any(|seen| seen.token == stored);
         if pushed.known && !was_seen {
             // The run missed a push, and accepts the token as it is.
@@ -292,9 +292,13 @@ impl Pushes {
             self.bytes -= heard.iter().map(|seen| seen.token.len()).sum::<usize>();
             if !was_seen {
                 self.bytes += stored.len();
-                pushed.seen.push(Seen { token: stored.to_owned(), claims: claims.clone(), origin: Origin::All });
+                pushed.seen.push(ClaimsUpdate {
+                    token: stored.to_owned(),
+                    claims: claims.clone(),
+                    origin: Origin::All,
+                });
             }
-            for Seen { token, claims, origin } in heard {
+            for ClaimsUpdate { token, claims, origin } in heard {
                 self.see(&token, claims, origin);
             }
             if was_seen && is_from_before(claims.issued_at(), self.started) {
@@ -303,12 +307,12 @@ impl Pushes {
         }
         let pushed = self.accounts.entry(account.clone()).or_default();
         if pushed.overflowed {
-            return Err(vec![Unsettled::TooMuch]);
+            return Err(vec![Unmerged::TooMuch]);
         }
-        let conflicts = |conflicts: Vec<Conflict>| conflicts.into_iter().map(Unsettled::Conflict).collect::<Vec<_>>();
-        let settled = settle(&pushed.seen, streams).map_err(conflicts)?.unwrap_or_else(|| claims.clone());
+        let conflicts = |conflicts: Vec<Conflict>| conflicts.into_iter().map(Unmerged::Conflict).collect::<Vec<_>>();
+        let settled = merge_concurrent(&pushed.seen, streams).map_err(conflicts)?.unwrap_or_else(|| claims.clone());
         if let Some(expected) = &pushed.expected {
-            pushed.untold.extend(claims_diff(Some(expected.value()), settled.value()));
+            pushed.unreported.extend(claims_diff(Some(expected.value()), settled.value()));
         }
         pushed.expected = Some(settled.clone());
         let changed = !claims_diff(Some(claims.value()), settled.value()).is_empty();
@@ -321,19 +325,19 @@ impl Pushes {
         pushed.expected = Some(claims.clone());
         self.bytes += token.len();
         pushed.repeated = 0;
-        pushed.seen.push(Seen { token: token.to_owned(), claims, origin });
+        pushed.seen.push(ClaimsUpdate { token: token.to_owned(), claims, origin });
     }
 
     fn sends(&mut self, token: &str) {
         *self.ours.entry(token.to_owned()).or_default() += 1;
     }
 
-    fn is_unsettled(&self, account: &PublicKey) -> bool {
-        self.accounts.get(account).is_some_and(|pushed| pushed.unsettled)
+    fn has_unmerged(&self, account: &PublicKey) -> bool {
+        self.accounts.get(account).is_some_and(|pushed| pushed.unmerged)
     }
 
-    fn take_untold(&mut self, account: &PublicKey) -> Vec<String> {
-        self.accounts.get_mut(account).map(|pushed| std::mem::take(&mut pushed.untold)).unwrap_or_default()
+    fn take_unreported(&mut self, account: &PublicKey) -> Vec<String> {
+        self.accounts.get_mut(account).map(|pushed| std::mem::take(&mut pushed.unreported)).unwrap_or_default()
     }
 
     fn note(&mut self, account: &PublicKey, finding: Finding) {
@@ -354,11 +358,11 @@ impl Pushes {
     }
 }
 
-impl Pushed {
+impl AccountUpdates {
     /// Drops an earlier repetition of the token if nothing new was seen since. A repeated token edits nothing, and only
     /// shows from which token a later one may have been made. Among repetitions in a row, the last one of each token
     /// suffices for that.
-    fn drop_repeated(&mut self, token: &str) -> Option<Seen> {
+    fn drop_repeated(&mut self, token: &str) -> Option<ClaimsUpdate> {
         let first = self.seen.len() - self.repeated;
         let at = first + self.seen[first..].iter().position(|seen| seen.token == token)?;
         self.repeated -= 1;
@@ -394,7 +398,7 @@ pub(super) fn deaf_to_old_subject() -> Finding {
 }
 
 /// Returns the finding about an untrusted token. `why` continues "signed by …, which".
-fn not_believed(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
+fn untrusted_token(claims: &AccountClaims, subject: &str, why: &str) -> Finding {
     let (account, issuer) = (claims.id(), claims.issuer());
     Finding::warning(
         TOKEN_UNTRUSTED,

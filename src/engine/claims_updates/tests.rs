@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::nkey::KeyKind;
 use crate::observed::Server;
-use crate::observed::link::{Told, Voice, hearing};
+use crate::observed::connection::{Delivery, MessageSender, message_channel};
 use crate::sign::tests::respelled;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
@@ -14,8 +14,8 @@ struct Run {
     operator: Seed,
     stranger: Seed,
     account: PublicKey,
-    voice: Voice,
-    pushes: Pushes,
+    sender: MessageSender,
+    pushes: UpdateLog,
 }
 
 impl Run {
@@ -23,13 +23,13 @@ impl Run {
     fn began_with(began_with: u64) -> (Self, String) {
         let key = |kind| Seed::generate(kind).unwrap();
         let (operator, stranger) = (key(KeyKind::Operator), key(KeyKind::Operator));
-        let (voice, messages) = hearing();
-        let mut pushes = Pushes::new(messages, STARTED);
-        pushes.believed = believed(&operator, &[&operator]);
+        let (sender, messages) = message_channel();
+        let mut pushes = UpdateLog::new(messages, STARTED);
+        pushes.trust_basis = trust_basis(&operator, &[&operator]);
         let account = key(KeyKind::Account).public_key();
-        let mut run = Self { operator, stranger, account, voice, pushes };
+        let mut run = Self { operator, stranger, account, sender, pushes };
         let first = run.token(&json!({ "revocations": { "U": 7 } }), began_with);
-        assert_eq!(run.settle(&first), Ok(None));
+        assert_eq!(run.merge_concurrent(&first), Ok(None));
         (run, first)
     }
 
@@ -51,15 +51,17 @@ impl Run {
     }
 
     fn hear(&mut self, subject: &str, payload: &str) {
-        let heard = Heard { subject: subject.to_owned(), payload: payload.as_bytes().to_vec() };
-        assert_eq!(self.voice.tell(heard), Told::Taken);
+        let heard = ReceivedMessage { subject: subject.to_owned(), payload: payload.as_bytes().to_vec() };
+        assert_eq!(self.sender.send(heard), Delivery::Queued);
         self.pushes.take_in();
     }
 
     /// Merges the claims while servers have this token. Returns `None` if the merge changes nothing.
-    fn settle(&mut self, stored: &str) -> Result<Option<Value>, Vec<Unsettled>> {
+    fn merge_concurrent(&mut self, stored: &str) -> Result<Option<Value>, Vec<Unmerged>> {
         let claims = self.read(stored);
-        self.pushes.settle(stored, &claims, &[]).map(|claims| claims.map(|claims| claims.value()["nats"].clone()))
+        self.pushes
+            .merge_concurrent(stored, &claims, &[])
+            .map(|claims| claims.map(|claims| claims.value()["nats"].clone()))
     }
 
     fn push(&mut self, token: &str, origin: &str) {
@@ -76,11 +78,11 @@ impl Run {
 }
 
 /// Trusts one key, while the one server trusts those of `on_server`.
-fn believed(counts: &Seed, on_server: &[&Seed]) -> Option<Arc<Believed>> {
+fn trust_basis(counts: &Seed, on_server: &[&Seed]) -> Option<Arc<TrustBasis>> {
     let trusted_keys = on_server.iter().map(|key| key.public_key().to_string()).collect();
     let servers = vec![Server { trusted_keys, ..Server::new("west-0", "west", "2.15.1") }];
     let anchor = TrustAnchor::of_key(&counts.public_key());
-    Some(Arc::new(Believed { anchor, deployment: Deployment { servers, expected: 1 } }))
+    Some(Arc::new(TrustBasis { anchor, deployment: Deployment { servers, expected: 1 } }))
 }
 
 /// Pushes on each subject, with any date, and with any claims.
@@ -99,9 +101,9 @@ fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
             assert!(message.contains(words), "{message}");
         }
     }
-    assert!(!run.pushes.is_unsettled(&run.account), "no reason to plan again");
-    assert_eq!(run.settle(&first), Ok(None));
-    assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+    assert!(!run.pushes.has_unmerged(&run.account), "no reason to plan again");
+    assert_eq!(run.merge_concurrent(&first), Ok(None));
+    assert_eq!(run.pushes.take_unreported(&run.account), [""; 0]);
 }
 
 /// The operator's local token may be old, and still list the key. No server applies a token by it.
@@ -109,19 +111,19 @@ fn a_token_by_a_key_that_is_not_trusted_is_named_and_nothing_of_it_is_used() {
 fn a_token_by_a_key_that_no_server_trusts_any_more_is_named_and_nothing_of_it_is_used() {
     let (mut run, first) = Run::began_with(STARTED - 100);
     let revoked = Seed::generate(KeyKind::Operator).unwrap();
-    run.pushes.believed = believed(&revoked, &[&run.operator]);
+    run.pushes.trust_basis = trust_basis(&revoked, &[&run.operator]);
     let edit = run.claims(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }));
     let edit = issue(&edit, &revoked, STARTED + 1).unwrap();
     run.hear(ALL, edit.as_str());
-    assert!(!run.pushes.is_unsettled(&run.account));
+    assert!(!run.pushes.has_unmerged(&run.account));
     let [(code, message)] = &run.found()[..] else { panic!("{:?}", run.found()) };
     let said = format!("signed by {}, which no server trusts: nothing of it was used", revoked.public_key());
     assert!(*code == "token-untrusted" && message.contains(&said), "{message}");
-    assert_eq!(run.settle(&first), Ok(None));
+    assert_eq!(run.merge_concurrent(&first), Ok(None));
     // While some server trusts the key, it counts like any other.
-    run.pushes.believed = believed(&revoked, &[&run.operator, &revoked]);
+    run.pushes.trust_basis = trust_basis(&revoked, &[&run.operator, &revoked]);
     run.hear(ALL, edit.as_str());
-    assert!(run.pushes.is_unsettled(&run.account));
+    assert!(run.pushes.has_unmerged(&run.account));
 }
 
 /// A token that is malformed, was changed, or is ambiguous to servers is not used. It is reported if its account is
@@ -143,8 +145,8 @@ fn what_cannot_be_read_is_named() {
         assert_eq!((code, run.found().len()), ("token-unreadable", before + 1));
         assert!(message.contains(subject) && message.contains(&run.account.to_string()), "{message}");
     }
-    assert!(!run.pushes.is_unsettled(&run.account), "no reason to plan again");
-    assert_eq!(run.settle(&first), Ok(None));
+    assert!(!run.pushes.has_unmerged(&run.account), "no reason to plan again");
+    assert_eq!(run.merge_concurrent(&first), Ok(None));
 }
 
 /// Servers store a token byte for byte, so it stays the token from which the next edit is made.
@@ -153,20 +155,20 @@ fn a_token_in_another_spelling_is_the_same_token() {
     let (mut run, first) = Run::began_with(STARTED - 100);
     for spelling in respelled(&first) {
         run.hear(ALL, &spelling);
-        assert!(!run.pushes.is_unsettled(&run.account), "no news");
+        assert!(!run.pushes.has_unmerged(&run.account), "no news");
     }
     let ours = run.token(&json!({ "revocations": { "U": 7 }, "description": "ours" }), STARTED + 1);
     run.push(&ours, &first);
     run.hear(ALL, &ours);
     run.hear(ALL, &respelled(&ours)[0]);
-    assert!(!run.pushes.is_unsettled(&run.account));
+    assert!(!run.pushes.has_unmerged(&run.account));
     // An older token undoes nothing, and is reported once.
     let old = run.token(&json!({}), STARTED - 1000);
     for spelling in respelled(&old) {
         run.hear(ALL, &spelling);
     }
-    assert!(run.pushes.is_unsettled(&run.account));
-    assert_eq!(run.settle(&old).unwrap().unwrap()["description"], "ours");
+    assert!(run.pushes.has_unmerged(&run.account));
+    assert_eq!(run.merge_concurrent(&old).unwrap().unwrap()["description"], "ours");
     let [(code, _)] = &run.found()[..] else { panic!("{:?}", run.found()) };
     assert_eq!(*code, "token-pushed-again");
 }
@@ -178,21 +180,21 @@ fn an_edit_by_a_trusted_key_is_kept_and_told() {
     let ours = run.token(&json!({ "revocations": { "U": 7 }, "description": "ours" }), STARTED + 1);
     run.push(&ours, &first);
     run.hear(ALL, &ours);
-    assert!(!run.pushes.is_unsettled(&run.account), "our own push comes back");
+    assert!(!run.pushes.has_unmerged(&run.account), "our own push comes back");
     // The other tool made its token from the first one, and pushed it over ours.
     let theirs = run.token(&json!({ "revocations": { "U": 7, "V": 8 } }), STARTED + 2);
     run.hear(ALL, &theirs);
-    assert!(run.pushes.is_unsettled(&run.account));
-    let settled = run.settle(&theirs).unwrap().expect("it lacks what we changed");
+    assert!(run.pushes.has_unmerged(&run.account));
+    let settled = run.merge_concurrent(&theirs).unwrap().expect("it lacks what we changed");
     assert_eq!((&settled["description"], &settled["revocations"]), (&json!("ours"), &json!({ "U": 7, "V": 8 })));
-    assert_eq!(run.pushes.take_untold(&run.account), ["+ nats.revocations.V: 8"]);
-    assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+    assert_eq!(run.pushes.take_unreported(&run.account), ["+ nats.revocations.V: 8"]);
+    assert_eq!(run.pushes.take_unreported(&run.account), [""; 0]);
     assert_eq!(run.found(), []);
     // A token that the run missed and reads later is shown, too.
     let missed =
         run.token(&json!({ "revocations": { "U": 7, "V": 8 }, "description": "ours", "tags": ["t"] }), STARTED + 3);
-    assert_eq!(run.settle(&missed), Ok(None));
-    assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
+    assert_eq!(run.merge_concurrent(&missed), Ok(None));
+    assert_eq!(run.pushes.take_unreported(&run.account), [r#"+ nats.tags: "t""#]);
 }
 
 /// The first plan merges tokens that were pushed after the servers were read, and before the plan was made.
@@ -202,8 +204,8 @@ fn what_the_first_plan_merges_is_told() {
     run.pushes.accounts = HashMap::new();
     let edit = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), STARTED + 1);
     run.hear(ALL, &edit);
-    assert_eq!(run.settle(&first).unwrap().expect("the edit")["tags"], json!(["t"]));
-    assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
+    assert_eq!(run.merge_concurrent(&first).unwrap().expect("the edit")["tags"], json!(["t"]));
+    assert_eq!(run.pushes.take_unreported(&run.account), [r#"+ nats.tags: "t""#]);
 }
 
 /// Otherwise the revocation that the old token lacks would be lost, with a new signature of the operator.
@@ -213,10 +215,10 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     let (mut run, _) = Run::began_with(STARTED - 100);
     let again = old(&run);
     run.hear(ALL, &again);
-    assert!(run.pushes.is_unsettled(&run.account), "it has to be restored");
-    let settled = run.settle(&again).unwrap().expect("what it took back is kept");
+    assert!(run.pushes.has_unmerged(&run.account), "it has to be restored");
+    let settled = run.merge_concurrent(&again).unwrap().expect("what it took back is kept");
     assert_eq!((&settled["revocations"], &settled["description"]), (&json!({ "U": 7 }), &Value::Null));
-    assert_eq!(run.pushes.take_untold(&run.account), [""; 0]);
+    assert_eq!(run.pushes.take_unreported(&run.account), [""; 0]);
     let [(code, message)] = &run.found()[..] else { panic!("{:?}", run.found()) };
     assert_eq!(*code, "token-pushed-again");
     assert!(message.contains("issued 2033-05-18T00:46:40Z") && message.contains("2033-05-18T03:31:40Z"), "{message}");
@@ -224,7 +226,7 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     // The run read the token, but missed its push.
     let (mut run, _) = Run::began_with(STARTED - 100);
     let again = old(&run);
-    assert_eq!(run.settle(&again).unwrap().unwrap()["revocations"], json!({ "U": 7 }));
+    assert_eq!(run.merge_concurrent(&again).unwrap().unwrap()["revocations"], json!({ "U": 7 }));
     assert_eq!(run.found().len(), 1);
 
     // The push came before the run knew which token it begins with.
@@ -233,7 +235,7 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     (run.pushes.accounts, run.pushes.findings) = (HashMap::new(), HashMap::new());
     run.hear(ALL, &again);
     let first = run.token(&json!({ "revocations": { "U": 7 } }), STARTED - 100);
-    assert_eq!(run.settle(&first), Ok(None));
+    assert_eq!(run.merge_concurrent(&first), Ok(None));
     assert_eq!(run.found().len(), 1);
 
     // The push came as the run began, and servers had already stored it: the earlier token is unknown.
@@ -241,7 +243,7 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
     let again = old(&other);
     other.hear(ALL, &again);
-    assert_eq!(other.settle(&again), Ok(None));
+    assert_eq!(other.merge_concurrent(&again), Ok(None));
     let [(code, message)] = &other.found()[..] else { panic!("{:?}", other.found()) };
     let said = "issued 2033-05-18T00:46:40Z was pushed, and servers have it now";
     assert!(*code == "token-pushed-again" && message.contains(said), "{message}");
@@ -250,12 +252,12 @@ fn an_old_token_that_is_pushed_again_takes_nothing_back() {
     (other.pushes.accounts, other.pushes.findings) = (HashMap::new(), HashMap::new());
     let edit = other.token(&json!({ "tags": ["t"] }), STARTED - 5);
     other.hear(ALL, &edit);
-    assert_eq!((other.settle(&edit), other.found()), (Ok(None), vec![]));
+    assert_eq!((other.merge_concurrent(&edit), other.found()), (Ok(None), vec![]));
 
     // Another tool edits such a token while it is stored. The result is an edit of it.
     let edit = run.token(&json!({ "description": "of last year", "tags": ["t"] }), STARTED + 5);
     run.hear(ALL, &edit);
-    let settled = run.settle(&edit).unwrap().unwrap();
+    let settled = run.merge_concurrent(&edit).unwrap().unwrap();
     assert_eq!((&settled["revocations"], &settled["tags"]), (&json!({ "U": 7 }), &json!(["t"])));
 }
 
@@ -267,8 +269,8 @@ fn an_edit_that_waited_is_no_old_token() {
         let (mut run, _) = Run::began_with(began_with);
         let edit = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), iat);
         run.hear(ALL, &edit);
-        assert_eq!(run.settle(&edit), Ok(None), "{began_with} {iat}");
-        assert_eq!(run.pushes.take_untold(&run.account), [r#"+ nats.tags: "t""#]);
+        assert_eq!(run.merge_concurrent(&edit), Ok(None), "{began_with} {iat}");
+        assert_eq!(run.pushes.take_unreported(&run.account), [r#"+ nats.tags: "t""#]);
         assert_eq!(run.found(), []);
     }
 }
@@ -283,32 +285,32 @@ fn our_token_in_anothers_hands_is_anothers_push() {
     run.hear(ALL, &one);
     run.push(&two, &one);
     run.hear(ALL, &two);
-    assert!(!run.pushes.is_unsettled(&run.account));
+    assert!(!run.pushes.has_unmerged(&run.account));
     // A repetition of the newest token changes nothing, even with whitespace around it.
     run.hear(ALL, &two);
     run.hear(ALL, &format!(" {two}\n"));
-    assert!(!run.pushes.is_unsettled(&run.account));
+    assert!(!run.pushes.has_unmerged(&run.account));
     // A repetition of the token before the newest does.
     run.hear(ALL, &one);
-    assert!(run.pushes.is_unsettled(&run.account));
-    assert_eq!(run.settle(&one).unwrap().unwrap()["description"], "two");
+    assert!(run.pushes.has_unmerged(&run.account));
+    assert_eq!(run.merge_concurrent(&one).unwrap().unwrap()["description"], "two");
     // A token that the run pushes again comes back again.
     run.pushes.sends(&two);
     run.hear(ALL, &two);
-    assert!(!run.pushes.is_unsettled(&run.account));
+    assert!(!run.pushes.has_unmerged(&run.account));
 }
 
 /// The run reads no token before it knows which keys to trust, and a flood of other tools' tokens hides no edit.
 #[test]
 fn what_comes_early_waits_and_what_comes_in_masses_is_counted_once() {
     let (mut run, _) = Run::began_with(STARTED - 100);
-    let believed = run.pushes.believed.take();
+    let trust_basis = run.pushes.trust_basis.take();
     let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["t"] }), STARTED + 1);
     run.hear(ALL, &theirs);
-    assert!(!run.pushes.is_unsettled(&run.account));
-    run.pushes.believed = believed;
+    assert!(!run.pushes.has_unmerged(&run.account));
+    run.pushes.trust_basis = trust_basis;
     run.pushes.take_in();
-    assert!(run.pushes.is_unsettled(&run.account));
+    assert!(run.pushes.has_unmerged(&run.account));
 
     let mut other = run.claims(&json!({}));
     for _ in 0..50 {
@@ -335,14 +337,14 @@ fn tokens_that_are_pushed_by_turns_take_no_room() {
     }
     let (seen, bytes) = (run.pushes.accounts[&run.account].seen.len(), run.pushes.bytes);
     assert!(seen < 20 && bytes < 20 * 1000, "{seen} tokens, {bytes} bytes");
-    let settled = run.settle(&first).unwrap().expect("both edits");
+    let settled = run.merge_concurrent(&first).unwrap().expect("both edits");
     assert_eq!(settled["tags"], json!(["c", "d"]));
     assert_eq!(run.found().len(), 2, "each old one is named once");
     // An edit of the token that came last counts as such.
     run.hear(ALL, &edits[0]);
     let theirs = run.token(&json!({ "revocations": { "U": 7 }, "tags": ["c", "e"] }), STARTED + 3);
     run.hear(ALL, &theirs);
-    assert_eq!(run.settle(&theirs).unwrap().expect("the other edit")["tags"], json!(["c", "d", "e"]));
+    assert_eq!(run.merge_concurrent(&theirs).unwrap().expect("the other edit")["tags"], json!(["c", "d", "e"]));
 }
 
 /// The run does not forget that it dropped a token, and signs nothing on top of it.
@@ -354,18 +356,18 @@ fn more_pushes_than_are_kept_stop_the_run() {
         let token = run.token(&tag(format!("t{number}")), STARTED + 1);
         run.hear(ALL, &token);
     }
-    assert!(run.settle(&first).is_ok_and(|settled| settled.is_some()));
+    assert!(run.merge_concurrent(&first).is_ok_and(|settled| settled.is_some()));
     assert_eq!(run.found(), []);
     let one_more = run.token(&tag("more".to_owned()), STARTED + 2);
     run.hear(ALL, &one_more);
-    assert!(run.pushes.is_unsettled(&run.account), "it is planned again");
+    assert!(run.pushes.has_unmerged(&run.account), "it is planned again");
     for _ in 0..2 {
-        assert_eq!(run.settle(&one_more), Err(vec![Unsettled::TooMuch]));
+        assert_eq!(run.merge_concurrent(&one_more), Err(vec![Unmerged::TooMuch]));
     }
     let (code, message) = run.found().pop().unwrap();
     assert_eq!(code, "pushes-without-end");
     assert!(message.contains("128 of one account, or 64 MiB of all accounts"), "{message}");
-    assert!(Unsettled::TooMuch.to_string().contains("the first 128 tokens of it, or 64 MiB"));
+    assert!(Unmerged::TooMuch.to_string().contains("the first 128 tokens of it, or 64 MiB"));
     assert_eq!(run.pushes.accounts[&run.account].seen.len(), MOST_SEEN);
 }
 
@@ -385,8 +387,8 @@ fn the_tokens_of_all_accounts_have_a_bound_in_bytes() {
     let kept: usize = run.pushes.accounts.values().flat_map(|pushed| &pushed.seen).map(|seen| seen.token.len()).sum();
     assert!(kept == run.pushes.bytes && kept <= MOST_BYTES, "{kept}");
     let last = run.token(&json!({}), STARTED + 2);
-    assert_eq!(run.settle(&last), Err(vec![Unsettled::TooMuch]));
+    assert_eq!(run.merge_concurrent(&last), Err(vec![Unmerged::TooMuch]));
     run.account = own;
-    assert_eq!(run.settle(&first), Ok(None));
+    assert_eq!(run.merge_concurrent(&first), Ok(None));
     assert_eq!(run.found(), []);
 }

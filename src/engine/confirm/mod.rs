@@ -5,7 +5,7 @@ use crate::model::nkey::PublicKey;
 use crate::observed::{Deployment, Requests};
 use crate::resolver::push::{Answer, PushOutcome};
 use crate::resolver::{Resolver, Unread};
-use crate::verify::account::{Age, Expected, Verdict, judge};
+use crate::verify::account::{Age, Expected, TokenState, judge};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ pub struct Confirmation {
     pub cluster: String,
     /// State of the account on the server.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: TokenState,
 }
 
 impl Confirmation {
@@ -52,10 +52,10 @@ pub enum ConfirmError {
 }
 
 /// Longest wait for a server that refused a token, and for a token that no server acknowledged.
-const BRIEFLY: Duration = Duration::from_secs(2);
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shortest time for one check: with less, servers that are about to answer would seem silent.
-const LOOK: Duration = Duration::from_secs(2);
+const MINIMUM_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks repeatedly until every server confirms every token, until waiting cannot help any more, or until the timeout.
 /// Returns the state on each server, in the order of `tokens` and of the deployment. A token counts as newer only if a
@@ -101,11 +101,12 @@ pub async fn confirm_push(
         answers.any(|one| one.server == confirmation.server && matches!(one.answer, Answer::Refused { .. }))
     };
     // A server reloads the preload at once if another tool watches the file, or otherwise long after this run.
-    let waits = |one: &Confirmation| matches!(one.verdict, Verdict::NotReloaded { .. });
+    let waits = |one: &Confirmation| matches!(one.verdict, TokenState::NotReloaded { .. });
     let hopeless =
-        |one: &Confirmation| start.elapsed() >= BRIEFLY && (lost(&one.account) || refused(one) || waits(one));
+        |one: &Confirmation| start.elapsed() >= REFUSED_TIMEOUT && (lost(&one.account) || refused(one) || waits(one));
     // The token must be pushed again, so waiting for servers that do not answer does not help.
-    let missed = |found: &[Confirmation]| start.elapsed() >= BRIEFLY && found.iter().any(|one| missed(one, outcomes));
+    let missed =
+        |found: &[Confirmation]| start.elapsed() >= REFUSED_TIMEOUT && found.iter().any(|one| missed(one, outcomes));
     let expected = tokens
         .iter()
         .map(|(account, token)| match AccountClaims::decode(token.as_ref()) {
@@ -119,7 +120,7 @@ pub async fn confirm_push(
     while !open.is_empty() {
         let ids: Vec<PublicKey> = open.iter().map(|index| tokens[*index].0.clone()).collect();
         let left = deadline.saturating_duration_since(Instant::now());
-        let last = || Instant::now() + pause + LOOK >= deadline;
+        let last = || Instant::now() + pause + MINIMUM_LOOK_TIMEOUT >= deadline;
         match resolver.accounts(requests, deployment, &ids, left).await {
             Ok(accounts) => {
                 for (index, on_servers) in open.iter().zip(accounts) {
@@ -157,29 +158,32 @@ pub async fn confirm_push(
 pub(super) fn missed(one: &Confirmation, outcomes: &[PushOutcome]) -> bool {
     let mut answers = outcomes.iter().filter(|outcome| outcome.account == one.account && outcome.server == one.server);
     answers.any(|outcome| outcome.answer == Answer::NoAnswer)
-        && matches!(one.verdict, Verdict::OtherToken { age: Age::Older | Age::Unproven, .. } | Verdict::NothingStored)
+        && matches!(
+            one.verdict,
+            TokenState::OtherToken { age: Age::Older | Age::Unproven, .. } | TokenState::NothingStored
+        )
 }
 
 /// Returns `true` if waiting may change the verdict.
-pub(crate) fn may_still_change(verdict: &Verdict) -> bool {
+pub(crate) fn may_still_change(verdict: &TokenState) -> bool {
     match verdict {
-        Verdict::Confirmed
-        | Verdict::StoredNotLoaded
-        | Verdict::FetchedOnUse
+        TokenState::Confirmed
+        | TokenState::StoredNotLoaded
+        | TokenState::FetchedOnUse
         // Until a user of the account connects there.
-        | Verdict::CachedUnclear
-        | Verdict::PreloadUnread
-        | Verdict::ImportsIncomplete { .. } => false,
-        Verdict::Untrusted { .. } | Verdict::Expired | Verdict::OtherToken { age: Age::Newer, .. } => false,
-        Verdict::MappingsDiffer { .. }
-        | Verdict::ImportsInvalid { .. }
-        | Verdict::NotInForce { .. }
-        | Verdict::NotReloaded { .. }
-        | Verdict::OtherToken { age: Age::Older | Age::Unproven, .. }
-        | Verdict::NothingStored
-        | Verdict::StoredUnclear
-        | Verdict::NoAnswer
-        | Verdict::Failed { .. } => true,
+        | TokenState::CachedUnclear
+        | TokenState::PreloadUnread
+        | TokenState::ImportsIncomplete { .. } => false,
+        TokenState::Untrusted { .. } | TokenState::Expired | TokenState::OtherToken { age: Age::Newer, .. } => false,
+        TokenState::MappingsDiffer { .. }
+        | TokenState::ImportsInvalid { .. }
+        | TokenState::NotInForce { .. }
+        | TokenState::NotReloaded { .. }
+        | TokenState::OtherToken { age: Age::Older | Age::Unproven, .. }
+        | TokenState::NothingStored
+        | TokenState::StoredUnclear
+        | TokenState::NoAnswer
+        | TokenState::Failed { .. } => true,
     }
 }
 

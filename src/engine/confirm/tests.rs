@@ -32,7 +32,7 @@ async fn all_confirm_at_once() {
     let start = Instant::now();
     let found = pushed(&fake, &fake).await;
     assert_eq!(found.len(), 6);
-    assert!(found.iter().all(|one| one.verdict == Verdict::Confirmed), "{found:?}");
+    assert!(found.iter().all(|one| one.verdict == TokenState::Confirmed), "{found:?}");
     assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
 }
 
@@ -41,7 +41,7 @@ async fn an_untrusted_signer_is_seen_without_waiting() {
     let fake = Fake::new(&["west", "east"], 3);
     let start = Instant::now();
     let found = pushed(&fake, &Fake::new(&["elsewhere"], 1)).await;
-    assert!(found.iter().all(|one| matches!(one.verdict, Verdict::Untrusted { .. })), "{found:?}");
+    assert!(found.iter().all(|one| matches!(one.verdict, TokenState::Untrusted { .. })), "{found:?}");
     assert!(start.elapsed() < Duration::from_millis(100));
 }
 
@@ -52,11 +52,11 @@ async fn a_success_that_was_none_is_found() {
     fake.edit("west-1", |server| server.drops_mapping = Some("foo.>".to_owned()));
     let found = pushed(&fake, &fake).await;
     let verdict = |server: &str| &found.iter().find(|one| one.server == server).unwrap().verdict;
-    assert!(matches!(verdict("east-0"), Verdict::OtherToken { age: Age::Older, issued_at: 1000, .. }), "{found:?}");
+    assert!(matches!(verdict("east-0"), TokenState::OtherToken { age: Age::Older, issued_at: 1000, .. }), "{found:?}");
     let missing = vec!["foo.>".to_owned()];
-    let differ = Verdict::MappingsDiffer { missing, unexpected: Vec::new(), changed: Vec::new() };
+    let differ = TokenState::MappingsDiffer { missing, unexpected: Vec::new(), changed: Vec::new() };
     assert_eq!(*verdict("west-1"), differ);
-    assert_eq!((verdict("east-1"), verdict("west-0")), (&Verdict::Confirmed, &Verdict::Confirmed));
+    assert_eq!((verdict("east-1"), verdict("west-0")), (&TokenState::Confirmed, &TokenState::Confirmed));
 }
 
 /// Servers whose answers take a while.

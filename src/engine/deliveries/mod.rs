@@ -1,14 +1,14 @@
 //! Finds consumers of regional accounts whose deliveries reach no application.
 
 use super::Deadline;
-use super::clock::ASK;
+use super::clock::REQUEST_TIMEOUT;
 use super::session::Session;
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::finding::Finding;
 use crate::model::virtual_stream::Account;
+use crate::observed::connection::Connection;
 use crate::observed::jetstream::{Api, Budget, CallError, MOST_BYTES};
-use crate::observed::link::Link;
 use crate::observed::survey::Observed;
 use crate::observed::{RequestError, Requests};
 use futures::stream::{self, StreamExt as _};
@@ -20,35 +20,35 @@ const MOST: usize = 10_000;
 
 /// Returns a warning, per desired account, for each push consumer whose deliver subject no import brings to the
 /// applications. If the user may not list consumers, returns a finding about that, and the verdict ignores them.
-pub(crate) async fn astray<L: Link>(
+pub(crate) async fn undeliverable_push_consumers<L: Connection>(
     session: &Session<'_, L>,
     desired: &[DesiredAccount<'_>],
     observed: &Observed,
 ) -> Vec<Vec<Finding>> {
     let budget = Budget::new(MOST_BYTES);
-    let asked = desired.iter().zip(&observed.accounts).enumerate().flat_map(|(place, (wanted, found))| {
-        let api = session.api(place).filter(|_| wanted.seat != Seat::Application);
+    let asked = desired.iter().zip(&observed.accounts).enumerate().flat_map(|(index, (wanted, found))| {
+        let api = session.api(index).filter(|_| wanted.account_role != AccountRole::Application);
         let busy = found.jetstream.streams.iter().filter(|stream| stream.state.consumers > 0);
-        busy.filter_map(move |stream| Some((place, api?, stream.name.as_str())))
+        busy.filter_map(move |stream| Some((index, api?, stream.name.as_str())))
     });
     let asked: Vec<_> = asked.collect();
     let lists: Vec<(usize, Vec<Finding>)> = stream::iter(asked)
-        .map(|(place, api, stream)| {
+        .map(|(index, api, stream)| {
             let budget = &budget;
             async move {
                 let findings = match push_consumers(api, stream, session.deadline, budget).await {
-                    Ok(consumers) => consumers.iter().filter_map(|one| lost(&desired[place], stream, one)).collect(),
-                    Err(unread) => vec![unread.finding(&desired[place].name, stream)],
+                    Ok(consumers) => consumers.iter().filter_map(|one| lost(&desired[index], stream, one)).collect(),
+                    Err(unread) => vec![unread.finding(&desired[index].name, stream)],
                 };
-                (place, findings)
+                (index, findings)
             }
         })
         .buffer_unordered(IN_FLIGHT)
         .collect()
         .await;
     let mut findings = vec![Vec::new(); desired.len()];
-    for (place, found) in lists {
-        findings[place].extend(found);
+    for (index, found) in lists {
+        findings[index].extend(found);
     }
     // The finding appears once for the account, not for each of its streams.
     for found in &mut findings {
@@ -74,14 +74,14 @@ pub(crate) fn not_permitted(place: String, what: &str, subject: &str) -> Finding
 
 /// Reason why not all consumers of a stream were read.
 #[derive(Debug, PartialEq, Eq)]
-enum Unread {
+enum ConsumersUnread {
     /// The user may not publish on this subject.
     Denied(String),
     /// The list has more pages, and requesting the next one failed with this error.
     Unfinished(CallError),
 }
 
-impl Unread {
+impl ConsumersUnread {
     fn finding(&self, account: &str, stream: &str) -> Finding {
         match self {
             Self::Denied(subject) => not_permitted(format!("account {account}"), "its consumers", subject),
@@ -118,14 +118,14 @@ async fn push_consumers<R: Requests>(
     stream: &str,
     deadline: Deadline,
     budget: &Budget,
-) -> Result<Vec<PushConsumer>, Unread> {
+) -> Result<Vec<PushConsumer>, ConsumersUnread> {
     let (mut found, mut seen) = (Vec::new(), 0);
     loop {
         let (operation, body) = (format!("CONSUMER.LIST.{stream}"), json!({ "offset": seen }));
-        let page = match api.call_within(&operation, &body, deadline.at_most(ASK), budget).await {
+        let page = match api.call_within(&operation, &body, deadline.at_most(REQUEST_TIMEOUT), budget).await {
             Ok(page) => page,
-            Err(CallError::Request(RequestError::Permission(subject))) => return Err(Unread::Denied(subject)),
-            Err(error) if seen > 0 => return Err(Unread::Unfinished(error)),
+            Err(CallError::Request(RequestError::Permission(subject))) => return Err(ConsumersUnread::Denied(subject)),
+            Err(error) if seen > 0 => return Err(ConsumersUnread::Unfinished(error)),
             Err(_) => return Ok(found),
         };
         let total = page["total"].as_u64().unwrap_or(0);

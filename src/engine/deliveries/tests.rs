@@ -16,7 +16,7 @@ impl Pages {
         Self { total, each, padding: 0, asked: AtomicUsize::new(0) }
     }
 
-    async fn read(&self, time: Duration, bytes: usize) -> Result<Vec<PushConsumer>, Unread> {
+    async fn read(&self, time: Duration, bytes: usize) -> Result<Vec<PushConsumer>, ConsumersUnread> {
         push_consumers(Api::new(self), "foo", Deadline::after(time), &Budget::new(bytes)).await
     }
 }
@@ -49,12 +49,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn a_list_of_consumers_ends_with_the_time() {
-    let all = Pages::new(20, ASK / 5).read(MINUTE, MOST_BYTES).await.unwrap();
+    let all = Pages::new(20, REQUEST_TIMEOUT / 5).read(MINUTE, MOST_BYTES).await.unwrap();
     assert_eq!((all.len(), &*all[3].name, &*all[3].deliver_subject), (20, "3", "a.b"));
     let begun = tokio::time::Instant::now();
-    let endless = Pages::new(usize::MAX, ASK - Duration::from_millis(1));
+    let endless = Pages::new(usize::MAX, REQUEST_TIMEOUT - Duration::from_millis(1));
     let read = endless.read(MINUTE, MOST_BYTES).await;
-    assert!(matches!(read, Err(Unread::Unfinished(CallError::Request(RequestError::Timeout(_))))), "{read:?}");
+    assert!(matches!(read, Err(ConsumersUnread::Unfinished(CallError::Request(RequestError::Timeout(_))))), "{read:?}");
     assert!(begun.elapsed() <= MINUTE + Duration::from_millis(10), "{:?}", begun.elapsed());
     let finding = read.unwrap_err().finding("APP-west", "foo");
     assert_eq!((finding.code, &*finding.place), ("consumers-unread", "account APP-west, stream foo"));
@@ -66,7 +66,7 @@ async fn a_list_of_consumers_ends_with_the_time() {
 async fn a_list_of_consumers_has_a_bound_in_bytes() {
     let endless = Pages { padding: 1000, ..Pages::new(usize::MAX, Duration::ZERO) };
     let read = endless.read(MINUTE, 50_000).await;
-    assert!(matches!(read, Err(Unread::Unfinished(CallError::Request(RequestError::TooMuch(_))))), "{read:?}");
+    assert!(matches!(read, Err(ConsumersUnread::Unfinished(CallError::Request(RequestError::TooMuch(_))))), "{read:?}");
     let asked = endless.asked.into_inner();
     assert!(asked <= 50, "{asked}");
 }

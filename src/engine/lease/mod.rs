@@ -4,21 +4,21 @@
 //! publishes a message. The stream accepts it only if its last message is the one that the run saw. So only one of two
 //! runs succeeds. The lease of a killed run expires.
 
-use super::Tell;
+use super::Progress;
 use super::clock::now;
 use super::session::Session;
 use crate::desired::lease::{EXPIRY, LAST_SEQUENCE, Note, STREAM, SUBJECT, UNREACHABLE, config, mended};
 use crate::desired::members;
-use crate::desired::regional::{HUB_API, Seat};
+use crate::desired::regional::{AccountRole, OWN_JS_API};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Layout;
+use crate::observed::connection::Connection;
 use crate::observed::jetstream::{Api, ApiError, CallError, DEFAULT_PREFIX, ObservedStream, code};
-use crate::observed::link::Link;
 use crate::observed::survey::Observed;
 use crate::observed::{RequestError, Requests};
+use crate::plan::own_jetstream::own_api;
 use crate::plan::preflight::AccountRef;
-use crate::plan::way_back::own_api;
 use crate::plan::{AccountPlan, Options, Plan};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as B64;
@@ -30,13 +30,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time between two renewals of a held lease.
-const RENEW: Duration = Duration::from_secs(EXPIRY / 4);
+const RENEW_INTERVAL: Duration = Duration::from_secs(EXPIRY / 4);
 /// Time between two checks of a lease that another run holds.
-const LOOK: Duration = Duration::from_millis(300);
+const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// Longest time for one request.
-const ASK: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time during which the run retries a stream that does not answer, because its servers may be electing a leader.
-const ELECTION: Duration = Duration::from_secs(12);
+const ELECTION_TIMEOUT: Duration = Duration::from_secs(12);
 /// Error codes of a stream that refuses a message because another one came first.
 const CAME_LATE: [u64; 2] = [code::WRONG_LAST_SEQUENCE, code::WRONG_LAST_SEQUENCE_IN_FLIGHT];
 /// Reason why a run does not use a stream that this program would not make.
@@ -89,7 +89,7 @@ pub struct Lease<L> {
 #[derive(Debug)]
 struct Held<L> {
     account: String,
-    place: LeaseStream<L>,
+    stream: LeaseStream<L>,
     note: Note,
     state: Mutex<State>,
 }
@@ -104,15 +104,15 @@ struct State {
 /// The stream with the lease of an account.
 #[derive(Debug, Clone)]
 struct LeaseStream<L> {
-    link: L,
-    /// `true` if the account's own JetStream may be reached under [`HUB_API`]. This can change while a run waits for a
-    /// lease, because another run may set up or remove the layout `regional`.
+    connection: L,
+    /// `true` if the account's own JetStream may be reached under [`OWN_JS_API`]. This can change while a run waits for
+    /// a lease, because another run may set up or remove the layout `regional`.
     regional: bool,
 }
 
 /// The answer to a publish to the stream. It does not prove that the message is stored, because a user of the account
 /// that subscribes to the subject can answer as well.
-enum Published {
+enum PublishResult {
     /// The message is stored, or another one came first.
     Answered,
     /// The stream refuses the message for another reason.
@@ -123,7 +123,7 @@ enum Published {
 
 /// The last message of the stream.
 #[derive(Debug)]
-pub(super) struct Last {
+pub(super) struct LastNote {
     seq: u64,
     note: Note,
     /// `true` if the run released the lease, or if it has expired or not begun by the clock of the message's server.
@@ -132,7 +132,7 @@ pub(super) struct Last {
 
 /// Reason why the lease cannot be taken.
 #[derive(Debug)]
-enum Trouble {
+enum LeaseFailure {
     Call(CallError),
     /// The lease's stream exists, but cannot be used for it.
     Planted {
@@ -141,13 +141,13 @@ enum Trouble {
     },
 }
 
-impl From<CallError> for Trouble {
+impl From<CallError> for LeaseFailure {
     fn from(error: CallError) -> Self {
         Self::Call(error)
     }
 }
 
-impl<L: Link> LeaseStream<L> {
+impl<L: Connection> LeaseStream<L> {
     /// Returns the API that reaches the stream, and the stream's info. Returns `None` if there is no stream yet.
     ///
     /// The usual prefix may lead to a region's JetStream. So the run uses that prefix only if the account's newest
@@ -158,15 +158,15 @@ impl<L: Link> LeaseStream<L> {
         session: &Session<'_, L>,
         account: AccountRef<'_>,
     ) -> Result<(Api<'_, L>, Option<Value>), CallError> {
-        let usual = Api::with_prefix(&self.link, DEFAULT_PREFIX);
-        let back = Api::with_prefix(&self.link, HUB_API);
+        let usual = Api::with_prefix(&self.connection, DEFAULT_PREFIX);
+        let back = Api::with_prefix(&self.connection, OWN_JS_API);
         let (api, answer) = match self.regional {
             false => (usual, info(usual).await),
             true => match info(back).await {
                 answer if !is_unmapped(&answer) => (back, answer),
                 _ if is_at_home(session, account).await => (usual, info(usual).await),
                 // The prefix leads there again in a moment.
-                _ => return Err(RequestError::NoResponders(format!("{HUB_API}.STREAM.INFO.{STREAM}")).into()),
+                _ => return Err(RequestError::NoResponders(format!("{OWN_JS_API}.STREAM.INFO.{STREAM}")).into()),
             },
         };
         match answer {
@@ -181,58 +181,60 @@ impl<L: Link> LeaseStream<L> {
     where
         F: Future<Output = Result<T, CallError>>,
     {
-        let usual = Api::with_prefix(&self.link, DEFAULT_PREFIX);
+        let usual = Api::with_prefix(&self.connection, DEFAULT_PREFIX);
         if !self.regional {
             return ask(usual).await;
         }
-        match ask(Api::with_prefix(&self.link, HUB_API)).await {
+        match ask(Api::with_prefix(&self.connection, OWN_JS_API)).await {
             answer if is_unmapped(&answer) => ask(usual).await,
             answer => answer,
         }
     }
 
-    async fn publish(&self, note: &Note, last: u64) -> Result<Published, CallError> {
+    async fn publish(&self, note: &Note, last: u64) -> Result<PublishResult, CallError> {
         let payload = serde_json::to_vec(note).unwrap_or_default();
-        let reply = match self.link.publish_after(SUBJECT, last, payload, ASK).await {
-            Err(RequestError::NoResponders(_)) => return Ok(Published::NoStream),
+        let reply = match self.connection.publish_after(SUBJECT, last, payload, REQUEST_TIMEOUT).await {
+            Err(RequestError::NoResponders(_)) => return Ok(PublishResult::NoStream),
             reply => reply?,
         };
         let value: Value = serde_json::from_slice(&reply.payload).unwrap_or_default();
         match ApiError::of(&value) {
             Some(error) if error.is_transient() => Err(CallError::Api { subject: SUBJECT.to_owned(), error }),
-            Some(error) if !CAME_LATE.contains(&error.err_code) => Ok(Published::Refused(error)),
-            _ => Ok(Published::Answered),
+            Some(error) if !CAME_LATE.contains(&error.err_code) => Ok(PublishResult::Refused(error)),
+            _ => Ok(PublishResult::Answered),
         }
     }
 }
 
-/// Returns `true` if nothing is mapped under [`HUB_API`]: no subscription matches, or the user may not publish there.
-/// If it is mapped, servers name the mapped subject in the refusal.
+/// Returns `true` if nothing is mapped under [`OWN_JS_API`]: no subscription matches, or the user may not publish
+/// there. If it is mapped, servers name the mapped subject in the refusal.
 fn is_unmapped<T>(answer: &Result<T, CallError>) -> bool {
     match answer {
         Err(CallError::Request(RequestError::NoResponders(_))) => true,
-        Err(CallError::Request(RequestError::Permission(denied))) => denied.starts_with(HUB_API),
+        Err(CallError::Request(RequestError::Permission(denied))) => denied.starts_with(OWN_JS_API),
         _ => false,
     }
 }
 
 /// Returns `true` if the account's own JetStream has the usual names, according to the account's newest token.
-async fn is_at_home<L: Link>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
+async fn is_at_home<L: Connection>(session: &Session<'_, L>, account: AccountRef<'_>) -> bool {
     let ids = std::slice::from_ref(account.id);
-    let asked = session.resolver.accounts(&session.system, &session.deployment, ids, ASK).await;
+    let asked = session.resolver.accounts(&session.system, &session.deployment, ids, REQUEST_TIMEOUT).await;
     let Ok(found) = asked else { return false };
     let newest = found.first().and_then(|servers| session.base(account.name, account.id, servers).0);
     newest.is_some_and(|base| own_api(&base.claims) == Some(DEFAULT_PREFIX))
 }
 
 /// Makes the stream. If another run has just made it, it has the same config.
-async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Result<(), Trouble> {
-    let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config), ASK).await;
+async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Result<(), LeaseFailure> {
+    let made = api.call(&format!("STREAM.CREATE.{STREAM}"), &Value::Object(config), REQUEST_TIMEOUT).await;
     match made {
         // Another run was faster, or the stream has the config of another version.
         Err(error) if error.err_code() == Some(code::STREAM_NAME_IN_USE) => Ok(()),
         Err(error) if error.err_code() == Some(code::SUBJECTS_OVERLAP) => match instead(api).await? {
-            Some(stream) => Err(Trouble::Planted { stream, reason: format!("{OF_OTHERS}: it captures {SUBJECT}") }),
+            Some(stream) => {
+                Err(LeaseFailure::Planted { stream, reason: format!("{OF_OTHERS}: it captures {SUBJECT}") })
+            }
             None => Err(error.into()),
         },
         made => Ok(made.map(|_| ())?),
@@ -240,13 +242,13 @@ async fn make<R: Requests>(api: Api<'_, R>, config: Map<String, Value>) -> Resul
 }
 
 /// Repairs the stream's config if it is wrong. Returns `true` if it was.
-async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Trouble> {
+async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, LeaseFailure> {
     let Some((wrong, config)) = info["config"].as_object().and_then(mended) else { return Ok(false) };
-    match api.call(&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config), ASK).await {
+    match api.call(&format!("STREAM.UPDATE.{STREAM}"), &Value::Object(config), REQUEST_TIMEOUT).await {
         Ok(_) => Ok(true),
         // Not every verb may change the config. An expired message is still no lease.
         Err(CallError::Request(RequestError::Permission(_))) => Ok(false),
-        Err(CallError::Api { error, .. }) if !error.is_transient() => Err(Trouble::Planted {
+        Err(CallError::Api { error, .. }) if !error.is_transient() => Err(LeaseFailure::Planted {
             stream: STREAM.to_owned(),
             reason: format!("{OF_OTHERS}: its {} cannot be repaired: {error}", wrong.join(", ")),
         }),
@@ -255,9 +257,9 @@ async fn mend<R: Requests>(api: Api<'_, R>, info: &Value) -> Result<bool, Troubl
 }
 
 /// Checks that the stream has sequences left for more messages.
-fn check_sequences(info: &Value) -> Result<(), Trouble> {
+fn check_sequences(info: &Value) -> Result<(), LeaseFailure> {
     match info["state"]["last_seq"].as_u64() {
-        Some(last) if last > LAST_SEQUENCE => Err(Trouble::Planted {
+        Some(last) if last > LAST_SEQUENCE => Err(LeaseFailure::Planted {
             stream: STREAM.to_owned(),
             reason: format!("its sequences are used up: the last is {last}"),
         }),
@@ -267,23 +269,23 @@ fn check_sequences(info: &Value) -> Result<(), Trouble> {
 
 /// Returns the name of another stream that captures the lease's subject.
 async fn instead<R: Requests>(api: Api<'_, R>) -> Result<Option<String>, CallError> {
-    let listed = api.call("STREAM.LIST", &json!({ "subject": SUBJECT }), ASK).await?;
+    let listed = api.call("STREAM.LIST", &json!({ "subject": SUBJECT }), REQUEST_TIMEOUT).await?;
     Ok(listed["streams"][0]["config"]["name"].as_str().map(str::to_owned))
 }
 
 /// Returns the stream's config and state, with the time by its server's clock (`ts`).
 async fn info<R: Requests>(api: Api<'_, R>) -> Result<Value, CallError> {
-    api.call(&format!("STREAM.INFO.{STREAM}"), &Value::Null, ASK).await
+    api.call(&format!("STREAM.INFO.{STREAM}"), &Value::Null, REQUEST_TIMEOUT).await
 }
 
 /// Returns the last message of the stream, if there is one.
 ///
 /// # Errors
 /// [`CallError`], also if there is no such stream.
-pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, CallError> {
+pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<LastNote>, CallError> {
     let operation = format!("STREAM.MSG.GET.{STREAM}");
     let wanted = json!({ "last_by_subj": SUBJECT });
-    let (answer, info) = futures::join!(api.call(&operation, &wanted, ASK), info(api));
+    let (answer, info) = futures::join!(api.call(&operation, &wanted, REQUEST_TIMEOUT), info(api));
     let answer = match answer {
         Err(error) if error.err_code() == Some(code::NO_MESSAGE) => return Ok(None),
         answer => answer?,
@@ -308,15 +310,18 @@ pub(super) async fn last<R: Requests>(api: Api<'_, R>) -> Result<Option<Last>, C
     // A message from the future comes from a backup of a server whose clock was ahead. It would block the account until
     // then.
     let is_now = age.is_none_or(|age| age.as_secs().unsigned_abs() < EXPIRY);
-    Ok(Some(Last { seq, over: note.released || !is_now, note }))
+    Ok(Some(LastNote { seq, over: note.released || !is_now, note }))
 }
 
 /// Returns the holder of each account's lease, if there is one. The error is the subject on which the user may not
 /// publish.
-pub(crate) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed) -> Vec<Result<Option<Note>, String>> {
-    let accounts = observed.accounts.iter().enumerate().map(|(place, found)| async move {
+pub(crate) async fn held<L: Connection>(
+    session: &Session<'_, L>,
+    observed: &Observed,
+) -> Vec<Result<Option<Note>, String>> {
+    let accounts = observed.accounts.iter().enumerate().map(|(index, found)| async move {
         let there = found.jetstream.streams.iter().any(ObservedStream::is_lease);
-        let Some(api) = session.api(place).filter(|_| there) else { return Ok(None) };
+        let Some(api) = session.api(index).filter(|_| there) else { return Ok(None) };
         match last(api).await {
             Ok(last) => Ok(last.filter(|last| !last.over).map(|last| last.note)),
             Err(error) => error.nothing_or_denied(),
@@ -330,36 +335,36 @@ pub(crate) async fn held<L: Link>(session: &Session<'_, L>, observed: &Observed)
 ///
 /// # Errors
 /// [`LeaseError::Held`], [`LeaseError::Unreachable`]; then the run holds none.
-pub(super) async fn take<L: Link>(
+pub(super) async fn take<L: Connection>(
     session: &Session<'_, L>,
     plan: &Plan,
     options: &Options,
     holder: &Holder,
     patience: Duration,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<Lease<L>, LeaseError> {
     let (until, mut waited, mut trouble) = (Instant::now() + patience, false, None);
     // Time spent waiting for other runs does not count towards the verb's time.
-    let election = session.deadline.at_most(ELECTION);
-    let mut wanted: Vec<Wanted<L>> = Vec::new();
-    for (account, place) in changed_applications(session, plan) {
-        match Wanted::new(session, account, place, holder) {
+    let election = session.deadline.at_most(ELECTION_TIMEOUT);
+    let mut wanted: Vec<WantedLease<L>> = Vec::new();
+    for (account, index) in changed_applications(session, plan) {
+        match WantedLease::new(session, account, index, holder) {
             Some(one) => wanted.push(one),
             // The user allowed it, otherwise the plan would have been refused.
             None => {
                 let said = format!("going on without the lease of {}: no mapping leads to its stream", account.name);
-                tell.step(&said, 0, 0);
+                progress.step(&said, 0, 0);
             }
         }
     }
     loop {
-        let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted, tell))).await;
+        let attempts = join_all(wanted.iter().map(|wanted| attempt(session, wanted, progress))).await;
         let mut lease = Lease { held: Vec::new(), waited };
         let (mut others, mut silent) = (None, Vec::new());
         for (wanted, attempt) in wanted.iter().zip(attempts) {
             match attempt {
-                Ok(Attempt::Taken(seq)) => lease.held.push(wanted.held(seq)),
-                Ok(Attempt::Held(note)) => others = others.or(Some((&wanted.account, note))),
+                Ok(TakeAttempt::Taken(seq)) => lease.held.push(wanted.held(seq)),
+                Ok(TakeAttempt::Held(note)) => others = others.or(Some((&wanted.account, note))),
                 Err(error) => silent.push((&wanted.account, error)),
             }
         }
@@ -373,20 +378,20 @@ pub(super) async fn take<L: Link>(
                 return Err(LeaseError::Held { account: account.clone(), note: Box::new(note) });
             }
             let who = format!("{} with `{}` since {}", note.holder, note.verb, note.since);
-            tell.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
+            progress.step(&format!("waiting for the lease of account {account}, which is changed by {who}"), 0, 0);
         } else {
             let since = *trouble.get_or_insert_with(Instant::now);
             let patient = since.elapsed() < election;
-            let passes = |trouble: &Trouble| match trouble {
+            let passes = |trouble: &LeaseFailure| match trouble {
                 // A run that removed everything deleted the stream between two checks.
-                Trouble::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
-                Trouble::Planted { .. } => false,
+                LeaseFailure::Call(error) => error.is_transient() || error.err_code() == Some(code::STREAM_NOT_FOUND),
+                LeaseFailure::Planted { .. } => false,
             };
             if !(patient && silent.iter().all(|(_, trouble)| passes(trouble))) {
                 if may_go_without(session, options) {
                     let names: Vec<&str> = silent.iter().map(|(account, _)| account.as_str()).collect();
                     let names = names.join(", ");
-                    tell.step(&format!("going on without the lease of {names}: its stream does not answer"), 0, 0);
+                    progress.step(&format!("going on without the lease of {names}: its stream does not answer"), 0, 0);
                     return Ok(lease);
                 }
                 lease.release(false).await;
@@ -395,24 +400,24 @@ pub(super) async fn take<L: Link>(
             }
             lease.release(false).await;
         }
-        tokio::time::sleep(LOOK + jitter()).await;
+        tokio::time::sleep(LOOK_INTERVAL + jitter()).await;
     }
 }
 
 /// A lease to take.
-struct Wanted<L> {
+struct WantedLease<L> {
     account: String,
     id: PublicKey,
     stream: LeaseStream<L>,
     note: Note,
 }
 
-impl<L: Link> Wanted<L> {
-    fn new(session: &Session<'_, L>, account: &AccountPlan, place: usize, holder: &Holder) -> Option<Self> {
-        let (link, reached) = session.link(place)?;
-        let layout = members(session.definition).nth(place).map(|(account, _)| account.layout);
+impl<L: Connection> WantedLease<L> {
+    fn new(session: &Session<'_, L>, account: &AccountPlan, index: usize, holder: &Holder) -> Option<Self> {
+        let (connection, reached) = session.connection(index)?;
+        let layout = members(session.definition).nth(index).map(|(account, _)| account.layout);
         // An account that is reached by the mappings back still has the layout that the definition no longer has.
-        let regional = layout == Some(Layout::Regional) || reached == HUB_API;
+        let regional = layout == Some(Layout::Regional) || reached == OWN_JS_API;
         let note = Note {
             id: random_id(),
             holder: holder.who.clone(),
@@ -422,12 +427,12 @@ impl<L: Link> Wanted<L> {
             released: false,
         };
         let (account, id) = (account.name.clone(), account.id.clone());
-        Some(Self { account, id, stream: LeaseStream { link: link.clone(), regional }, note })
+        Some(Self { account, id, stream: LeaseStream { connection: connection.clone(), regional }, note })
     }
 
     fn held(&self, seq: u64) -> Held<L> {
         let state = Mutex::new(State { seq, renewed: Instant::now() });
-        Held { account: self.account.clone(), place: self.stream.clone(), note: self.note.clone(), state }
+        Held { account: self.account.clone(), stream: self.stream.clone(), note: self.note.clone(), state }
     }
 }
 
@@ -436,11 +441,11 @@ impl<L: Link> Wanted<L> {
 fn changed_applications<'p, L: Requests>(session: &Session<'_, L>, plan: &'p Plan) -> Vec<(&'p AccountPlan, usize)> {
     let mut changed: Vec<(&AccountPlan, usize)> = Vec::new();
     let mut application = 0;
-    for (place, ((_, region), account)) in members(session.definition).zip(&plan.accounts).enumerate() {
+    for (index, ((_, region), account)) in members(session.definition).zip(&plan.accounts).enumerate() {
         if region.is_none() {
-            application = place;
+            application = index;
         }
-        if !account.is_empty() && !changed.iter().any(|(_, place)| *place == application) {
+        if !account.is_empty() && !changed.iter().any(|(_, index)| *index == application) {
             changed.push((&plan.accounts[application], application));
         }
     }
@@ -456,15 +461,19 @@ fn may_go_without<L: Requests>(session: &Session<'_, L>, options: &Options) -> b
 
 /// Result of an attempt to take a lease.
 #[derive(Debug)]
-enum Attempt {
+enum TakeAttempt {
     /// The lease is ours, by the message with this sequence.
     Taken(u64),
     /// Another run has it.
     Held(Note),
 }
 
-async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &dyn Tell) -> Result<Attempt, Trouble> {
-    let Wanted { account, id, stream, note } = wanted;
+async fn attempt<L: Connection>(
+    session: &Session<'_, L>,
+    wanted: &WantedLease<L>,
+    progress: &dyn Progress,
+) -> Result<TakeAttempt, LeaseFailure> {
+    let WantedLease { account, id, stream, note } = wanted;
     let (api, info) = stream.find(session, AccountRef { name: account, id }).await?;
     let seen = match info {
         None => {
@@ -475,7 +484,7 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
             check_sequences(&info)?;
             if mend(api, &info).await? {
                 let said = format!("the stream {STREAM} of account {account} had a wrong config, which was repaired");
-                tell.step(&said, 0, 0);
+                progress.step(&said, 0, 0);
             }
             last(api).await?
         }
@@ -484,53 +493,54 @@ async fn attempt<L: Link>(session: &Session<'_, L>, wanted: &Wanted<L>, tell: &d
 }
 
 /// Publishes its message after the last one that the run saw, unless that is a lease. Then reads the stored message.
-async fn contend<L: Link>(
+async fn contend<L: Connection>(
     stream: &LeaseStream<L>,
     api: Api<'_, L>,
     note: &Note,
-    seen: Option<Last>,
-) -> Result<Attempt, Trouble> {
+    seen: Option<LastNote>,
+) -> Result<TakeAttempt, LeaseFailure> {
     let after = match seen {
         None => 0,
         Some(last) if last.over => last.seq,
         // An earlier attempt of ours was stored, but its answer was lost.
-        Some(last) if last.note == *note => return Ok(Attempt::Taken(last.seq)),
-        Some(last) => return Ok(Attempt::Held(last.note)),
+        Some(last) if last.note == *note => return Ok(TakeAttempt::Taken(last.seq)),
+        Some(last) => return Ok(TakeAttempt::Held(last.note)),
     };
     let refused = match stream.publish(note, after).await? {
-        Published::Answered => None,
-        Published::Refused(error) => Some(error),
+        PublishResult::Answered => None,
+        PublishResult::Refused(error) => Some(error),
         // The stream was just made, and not all servers know it yet.
-        Published::NoStream => return Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
+        PublishResult::NoStream => return Err(CallError::from(RequestError::NoResponders(SUBJECT.to_owned())).into()),
     };
     match (last(api).await?, refused) {
-        (Some(last), _) if last.note == *note => Ok(Attempt::Taken(last.seq)),
+        (Some(last), _) if last.note == *note => Ok(TakeAttempt::Taken(last.seq)),
         (_, Some(error)) => {
-            Err(Trouble::Planted { stream: STREAM.to_owned(), reason: format!("it takes no lease: {error}") })
+            Err(LeaseFailure::Planted { stream: STREAM.to_owned(), reason: format!("it takes no lease: {error}") })
         }
         // Another run was faster.
-        (Some(last), None) if !last.over => Ok(Attempt::Held(last.note)),
+        (Some(last), None) if !last.over => Ok(TakeAttempt::Held(last.note)),
         _ => Err(CallError::from(RequestError::Timeout(SUBJECT.to_owned())).into()),
     }
 }
 
 /// Returns the config of the stream for an account that has none yet.
-fn own_config<L: Link>(session: &Session<'_, L>, account: &str) -> Map<String, Value> {
+fn own_config<L: Connection>(session: &Session<'_, L>, account: &str) -> Map<String, Value> {
     let desired = session.desired().unwrap_or_default();
-    let own = desired.iter().find(|desired| desired.name == account && desired.seat == Seat::Application);
+    let own =
+        desired.iter().find(|desired| desired.name == account && desired.account_role == AccountRole::Application);
     config(own)
 }
 
-fn unreachable(account: &str, trouble: &Trouble) -> Finding {
+fn unreachable(account: &str, trouble: &LeaseFailure) -> Finding {
     let (place, message, next) = match trouble {
-        Trouble::Call(CallError::Api { error, .. }) if error.err_code == code::NO_PEERS => (
+        LeaseFailure::Call(CallError::Api { error, .. }) if error.err_code == code::NO_PEERS => (
             format!("account {account}, stream {STREAM}"),
             format!("the lease that keeps two runs apart cannot be stored: {error}; nothing was changed"),
             "See why no server may store it: the account's limits, the servers' storage, their `unique_tag`. Streams of the \
              definition would fail likewise."
                 .to_owned(),
         ),
-        Trouble::Call(error) => (
+        LeaseFailure::Call(error) => (
             format!("account {account}, stream {STREAM}"),
             format!("the lease that keeps two runs apart cannot be taken: {error}; nothing was changed"),
             format!(
@@ -538,7 +548,7 @@ fn unreachable(account: &str, trouble: &Trouble) -> Finding {
                  its region are down, and no other run changes the account now: --allow {UNREACHABLE}."
             ),
         ),
-        Trouble::Planted { stream, reason } => (
+        LeaseFailure::Planted { stream, reason } => (
             format!("account {account}, stream {stream}"),
             format!("it is where the lease that keeps two runs apart has to be, and {reason}; nothing was changed"),
             "Remove it, with `nats stream rm` and the name above, as a user of the account. Then deny `$VSTREAM.>` to \
@@ -563,13 +573,13 @@ fn random_id() -> String {
     data_encoding::HEXLOWER.encode(&bytes)
 }
 
-impl<L: Link> Lease<L> {
+impl<L: Connection> Lease<L> {
     /// Renews the leases until one is lost, and returns the reason. Renews each account separately, so that a stream
     /// that does not answer does not cost the others their leases.
     pub(super) async fn keep(&self) -> LeaseError {
         let keeps = self.held.iter().map(|held| async move {
             loop {
-                tokio::time::sleep(RENEW).await;
+                tokio::time::sleep(RENEW_INTERVAL).await;
                 if let Err(lost) = held.renew().await {
                     break Err::<Infallible, LeaseError>(lost);
                 }
@@ -588,10 +598,10 @@ impl<L: Link> Lease<L> {
     /// # Errors
     /// [`LeaseError::Lost`].
     pub(crate) async fn look(&self) -> Result<(), LeaseError> {
-        let until = Instant::now() + ELECTION;
+        let until = Instant::now() + ELECTION_TIMEOUT;
         let looks = self.held.iter().map(|held| async move {
             while !held.renew().await? && Instant::now() < until {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(LOOK_INTERVAL).await;
             }
             Ok(())
         });
@@ -604,7 +614,7 @@ impl<L: Link> Lease<L> {
     }
 }
 
-impl<L: Link> Held<L> {
+impl<L: Connection> Held<L> {
     fn state(&self) -> State {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -615,10 +625,10 @@ impl<L: Link> Held<L> {
 
     /// Publishes the message after `after`, and returns the message that is stored then. Returns `None` if the stream
     /// does not answer.
-    async fn write(&self, after: u64) -> Option<Option<Last>> {
-        match self.place.publish(&self.note, after).await {
-            Ok(Published::Answered) => self.place.by_any_prefix(last).await.ok(),
-            Ok(Published::Refused(_) | Published::NoStream) | Err(_) => None,
+    async fn write(&self, after: u64) -> Option<Option<LastNote>> {
+        match self.stream.publish(&self.note, after).await {
+            Ok(PublishResult::Answered) => self.stream.by_any_prefix(last).await.ok(),
+            Ok(PublishResult::Refused(_) | PublishResult::NoStream) | Err(_) => None,
         }
     }
 
@@ -646,15 +656,18 @@ impl<L: Link> Held<L> {
 
     async fn release(&self, delete: bool) {
         let note = Note { released: true, ..self.note.clone() };
-        if let Ok(Published::Answered) = self.place.publish(&note, self.state().seq).await
-            && let Ok(Some(last)) = self.place.by_any_prefix(last).await
+        if let Ok(PublishResult::Answered) = self.stream.publish(&note, self.state().seq).await
+            && let Ok(Some(last)) = self.stream.by_any_prefix(last).await
             && last.note == self.note
         {
-            let _ = self.place.publish(&note, last.seq).await;
+            let _ = self.stream.publish(&note, last.seq).await;
         }
         if delete {
             let operation = &format!("STREAM.DELETE.{STREAM}");
-            let _ = self.place.by_any_prefix(|api| async move { api.call(operation, &Value::Null, ASK).await }).await;
+            let _ = self
+                .stream
+                .by_any_prefix(|api| async move { api.call(operation, &Value::Null, REQUEST_TIMEOUT).await })
+                .await;
         }
     }
 }

@@ -1,16 +1,16 @@
 use super::*;
 use crate::observed::Reply;
+use crate::observed::connection::{MessageReceiver, message_channel};
 use crate::observed::fake::Answers;
-use crate::observed::link::{Ear, hearing};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
 /// The stream of the lease. A user of the account sends forged answers before the stream does.
 #[derive(Clone, Debug, Default)]
-struct Stream(Arc<Mutex<Content>>);
+struct Stream(Arc<Mutex<StreamContent>>);
 
 #[derive(Debug, Default)]
-struct Content {
+struct StreamContent {
     last: Option<(u64, Vec<u8>)>,
     /// Age of the last message, in seconds.
     age: i64,
@@ -22,7 +22,7 @@ struct Content {
 }
 
 impl Stream {
-    fn edit(&self, change: impl FnOnce(&mut Content)) {
+    fn edit(&self, change: impl FnOnce(&mut StreamContent)) {
         change(&mut self.0.lock().unwrap());
     }
 
@@ -35,27 +35,27 @@ impl Stream {
         Api::new(self)
     }
 
-    async fn last(&self) -> Option<Last> {
+    async fn last(&self) -> Option<LastNote> {
         last(self.api()).await.unwrap()
     }
 
-    async fn contend(&self, note: &Note, seen: Option<Last>) -> Result<Attempt, Trouble> {
-        contend(&self.place(), self.api(), note, seen).await
+    async fn contend(&self, note: &Note, seen: Option<LastNote>) -> Result<TakeAttempt, LeaseFailure> {
+        contend(&self.lease_stream(), self.api(), note, seen).await
     }
 
-    fn place(&self) -> LeaseStream<Self> {
-        LeaseStream { link: self.clone(), regional: false }
+    fn lease_stream(&self) -> LeaseStream<Self> {
+        LeaseStream { connection: self.clone(), regional: false }
     }
 
     fn held(&self, note: &Note, seq: u64) -> Held<Self> {
         let state = Mutex::new(State { seq, renewed: Instant::now() });
-        Held { account: "APP".to_owned(), place: self.place(), note: note.clone(), state }
+        Held { account: "APP".to_owned(), stream: self.lease_stream(), note: note.clone(), state }
     }
 }
 
 impl Answers for Stream {
     fn answer(&self, subject: &str, _: &[u8]) -> Result<Value, RequestError> {
-        let Content { last, age, silent, .. } = &*self.0.lock().unwrap();
+        let StreamContent { last, age, silent, .. } = &*self.0.lock().unwrap();
         if *silent {
             return Err(RequestError::Timeout(subject.to_owned()));
         }
@@ -73,7 +73,7 @@ impl Answers for Stream {
     }
 }
 
-impl Link for Stream {
+impl Connection for Stream {
     async fn publish_after(&self, to: &str, after: u64, note: Vec<u8>, most: Duration) -> Result<Reply, RequestError> {
         if self.0.lock().unwrap().silent {
             tokio::time::sleep(most).await;
@@ -94,11 +94,11 @@ impl Link for Stream {
         Ok(Reply { headers: Vec::new(), payload: answer.into_bytes() })
     }
 
-    async fn listen(&self, _: &[&str]) -> Result<Ear, RequestError> {
-        Ok(hearing().1)
+    async fn listen(&self, _: &[&str]) -> Result<MessageReceiver, RequestError> {
+        Ok(message_channel().1)
     }
 
-    fn may_not_hear<'s>(&self, _: &[&'s str]) -> Option<&'s str> {
+    fn denied_subscription<'s>(&self, _: &[&'s str]) -> Option<&'s str> {
         None
     }
 }
@@ -126,12 +126,12 @@ async fn a_lease_is_what_is_stored_whoever_answers() {
         stream.store(7, &Note { released: true, ..theirs.clone() });
         stream.edit(|content| content.forged = Some(forged.to_owned()));
         let taken = stream.contend(&ours, stream.last().await).await;
-        assert!(matches!(taken, Ok(Attempt::Taken(8))), "{forged}: {taken:?}");
+        assert!(matches!(taken, Ok(TakeAttempt::Taken(8))), "{forged}: {taken:?}");
         // A run that checked at the same moment was too late.
         let late = stream.contend(&theirs, None).await;
         match forged.contains("10169") {
-            true => assert!(matches!(late, Err(Trouble::Planted { .. })), "{late:?}"),
-            false => assert!(matches!(&late, Ok(Attempt::Held(held)) if *held == ours), "{forged}: {late:?}"),
+            true => assert!(matches!(late, Err(LeaseFailure::Planted { .. })), "{late:?}"),
+            false => assert!(matches!(&late, Ok(TakeAttempt::Held(held)) if *held == ours), "{forged}: {late:?}"),
         }
     }
 }
@@ -170,7 +170,7 @@ async fn a_stream_that_does_not_answer_costs_no_other_lease() {
         stream.held(&ours, 7)
     };
     let lease = Lease { held: vec![silent(), silent(), silent(), healthy.held(&ours, 7)], waited: false };
-    let most = RENEW * 5 + RENEW / 2;
+    let most = RENEW_INTERVAL * 5 + RENEW_INTERVAL / 2;
     assert!(tokio::time::timeout(most, lease.keep()).await.is_err(), "no lease is lost so soon");
     assert_eq!(healthy.last().await.unwrap().seq, 7 + 5);
 }
@@ -180,7 +180,7 @@ async fn what_was_given_back_is_taken_anew() {
     let (stream, ours) = (Stream::default(), note("ours"));
     stream.store(3, &Note { released: true, ..ours.clone() });
     let taken = stream.contend(&ours, stream.last().await).await;
-    assert!(matches!(taken, Ok(Attempt::Taken(4))), "{taken:?}");
+    assert!(matches!(taken, Ok(TakeAttempt::Taken(4))), "{taken:?}");
     assert!(!stream.last().await.unwrap().note.released);
 }
 
@@ -197,8 +197,8 @@ async fn a_note_of_another_time_is_no_lease() {
         let seen = stream.last().await;
         stream.edit(|content| content.age = 0);
         let attempt = stream.contend(&ours, seen).await;
-        assert_eq!(matches!(attempt, Ok(Attempt::Held(_))), holds, "{age}: {attempt:?}");
-        assert_eq!(matches!(attempt, Ok(Attempt::Taken(6))), !holds, "{age}: {attempt:?}");
+        assert_eq!(matches!(attempt, Ok(TakeAttempt::Held(_))), holds, "{age}: {attempt:?}");
+        assert_eq!(matches!(attempt, Ok(TakeAttempt::Taken(6))), !holds, "{age}: {attempt:?}");
     }
 }
 
@@ -215,5 +215,5 @@ async fn a_stream_that_takes_no_notes_is_named() {
     // The stream is electing a leader.
     stream.edit(|content| content.refuses = Some(code::NOT_AVAILABLE));
     let refused = stream.contend(&ours, None).await;
-    assert!(matches!(&refused, Err(Trouble::Call(error)) if error.is_transient()), "{refused:?}");
+    assert!(matches!(&refused, Err(LeaseFailure::Call(error)) if error.is_transient()), "{refused:?}");
 }

@@ -10,7 +10,7 @@ mod schedules;
 use super::lease::Holder;
 use super::report::Applied;
 use super::run::{Run, Signers, execute};
-use super::session::{Given, Hearing};
+use super::session::{Subscription, VerbInputs};
 use super::{Deadline, Planner, Silent};
 use crate::definition::Definition;
 use crate::desired::regional;
@@ -19,13 +19,13 @@ use crate::model::claims::Trust;
 use crate::model::names::ConsumerName;
 use crate::model::nkey::KeyKind;
 use crate::model::virtual_stream::{Account, ConsumerDefinition, Layout};
-use crate::ops::apply::Apply;
-use crate::ops::destroy::Removal;
+use crate::ops::apply::ApplyPlanner;
+use crate::ops::destroy::DestroyPlanner;
 use crate::plan::{Options, Stage};
 use crate::sign::keyring::Keyring;
 use crate::sign::{Seed, Signer as _};
+use crate::testing::connection::MemoryConnector;
 use crate::testing::deployment::{InMemory, Process};
-use crate::testing::link::MemoryConnector;
 use crate::testing::log::MemoryLog;
 use serde_json::Map;
 use std::sync::Arc;
@@ -104,11 +104,11 @@ impl Case {
     }
 
     async fn apply(&self, process: &Process) -> Ended {
-        self.run(Apply(None), process).await
+        self.run(ApplyPlanner(None), process).await
     }
 
     async fn destroy(&self, process: &Process) -> Ended {
-        self.run(Removal { delete_streams: true }, process).await
+        self.run(DestroyPlanner { delete_streams: true }, process).await
     }
 
     async fn run(&self, planner: impl Planner, process: &Process) -> Ended {
@@ -130,9 +130,9 @@ impl Case {
         let connector = MemoryConnector::new(&self.world, process, self.folder.path());
         let trust = Trust::default().signing_with(Some(self.world.public_key()));
         let mut keys = self.keys();
-        let given = Given { definition: &self.definition, keys: &keys, trust: &trust };
+        let inputs = VerbInputs { definition: &self.definition, keys: &keys, trust: &trust };
         let (options, deadline) = (Options::default(), Deadline::after(TIME));
-        let planned = planner.plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
+        let planned = planner.plan(inputs, &connector, &options, Subscription::On, deadline, &Silent).await;
         let (mut session, mut planned) = match planned {
             Ok(both) => both,
             Err(error) => return Ended::Failed(error.to_string()),
@@ -195,7 +195,7 @@ fn stages(layout: Layout) -> Vec<Stage> {
         Layout::Regional => vec![
             Stage::RegionalExports,
             Stage::RegionalExports,
-            Stage::ApplicationLinks,
+            Stage::ApplicationExportsImports,
             Stage::RegionalImports,
             Stage::RegionalImports,
             Stage::Mappings,

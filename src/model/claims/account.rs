@@ -1,7 +1,7 @@
 //! The claims of an account, and the edits of its mappings.
 
+use super::describe::key_in_words;
 use super::views::{self, AccountLimits, Export, Import, JetStreamLimits, Permissions, Revocation, SigningKey};
-use super::words::key_in_words;
 use super::{ClaimsError, Token};
 use crate::model::mapping::{Destination, Mapping, RawMapping};
 use crate::model::nkey::{KeyKind, PublicKey};

@@ -1,6 +1,6 @@
 //! Activation tokens: an exporter's permission for one account to import one of its private exports.
 
-use super::link::ImportSpec;
+use super::exports_imports::ImportSpec;
 use super::views::{self, Revocation};
 use super::{AccountClaims, ClaimsError, Token};
 use crate::model::nkey::{KeyKind, PublicKey};

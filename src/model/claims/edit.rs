@@ -1,7 +1,7 @@
 //! Edits of an account's claims other than mappings. Each edit changes only what it names, and keeps the rest of the
 //! document unchanged. It returns `true` if anything changed.
 
-use super::link::{self, ExportSpec, ImportSpec, LinkKind};
+use super::exports_imports::{self, ExportKind, ExportSpec, ImportSpec};
 use super::views::{self, Import, Permission, Permissions};
 use super::{AccountClaims, ClaimsError, schema};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -13,7 +13,7 @@ impl AccountClaims {
     ///
     /// # Errors
     /// [`ClaimsError`] if a field of `nats` is not valid.
-    pub fn found(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
+    pub fn init(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
         let id_text = id.to_string();
         Self::unsigned(json!({ "jti": "", "iat": 0, "iss": id_text, "name": name, "sub": id_text, "nats": nats }))
     }
@@ -36,23 +36,23 @@ impl AccountClaims {
 
     /// Adds an export, or corrects the export of the same kind and subject.
     pub fn set_export(&mut self, spec: &ExportSpec) -> bool {
-        self.edit(|nats| link::set_export(nats, spec))
+        self.edit(|nats| exports_imports::set_export(nats, spec))
     }
 
     /// Removes an export.
-    pub fn remove_export(&mut self, kind: LinkKind, subject: &str) -> bool {
-        self.edit(|nats| link::remove_export(nats, kind, subject))
+    pub fn remove_export(&mut self, kind: ExportKind, subject: &str) -> bool {
+        self.edit(|nats| exports_imports::remove_export(nats, kind, subject))
     }
 
     /// Adds an import, or corrects the import of the same kind, account and subjects. Without a `token`, the import
     /// keeps its own.
     pub fn set_import(&mut self, spec: &ImportSpec, token: Option<&str>) -> bool {
-        self.edit(|nats| link::set_import(nats, spec, token))
+        self.edit(|nats| exports_imports::set_import(nats, spec, token))
     }
 
     /// Removes an import.
     pub fn remove_import(&mut self, import: &Import) -> bool {
-        self.edit(|nats| link::remove_import(nats, import))
+        self.edit(|nats| exports_imports::remove_import(nats, import))
     }
 
     /// Adds a signing key without a scope.

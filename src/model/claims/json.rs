@@ -92,7 +92,7 @@ impl fmt::Display for Path<'_> {
         if let Some(parent) = self.parent {
             write!(f, "{parent}.")?;
         }
-        f.write_str(&super::words::key_in_words(self.key, true))
+        f.write_str(&super::describe::key_in_words(self.key, true))
     }
 }
 

@@ -6,11 +6,12 @@
 mod account;
 mod activation;
 mod anchor;
+mod describe;
 mod edit;
 mod error;
+mod exports_imports;
 mod format;
 mod json;
-mod link;
 mod merge;
 mod operator;
 mod restore;
@@ -18,16 +19,16 @@ mod schema;
 mod token;
 mod trusted;
 mod views;
-mod words;
 
 pub use account::AccountClaims;
 pub use activation::{Activation, ActivationFault};
 pub use anchor::{Basis, LastPush, NamedOperator, OperatorToken, OperatorsDiffer, Trust, TrustAnchor};
+pub use describe::{canonical, field_in_words, in_json, in_words, key_in_words};
 pub use error::ClaimsError;
+pub use exports_imports::{ExportKind, ExportSpec, ImportSpec, covers};
 pub(crate) use format::HEADER;
 pub use format::MAX_TOKEN_SIZE;
 pub(crate) use json::write_as_go;
-pub use link::{ExportSpec, ImportSpec, LinkKind, covers};
 pub use merge::{Conflict, merge};
 pub use operator::OperatorClaims;
 pub use restore::{with_credentials_of, with_entries_of};
@@ -38,7 +39,6 @@ pub use views::{
     AccountLimits, Export, Import, JetStreamLimits, JetStreamTier, Permission, Permissions, Revocation, Scope,
     SigningKey,
 };
-pub use words::{canonical, field_in_words, in_json, in_words, key_in_words};
 
 #[cfg(test)]
 mod tests;

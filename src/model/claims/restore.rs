@@ -1,6 +1,6 @@
 //! Helpers for a return to older claims: what it must not restore, and the steps in between.
 
-use super::link::covers;
+use super::exports_imports::covers;
 use super::merge::{export_identity, import_identity};
 use super::views::{Import, items};
 use serde_json::{Map, Value};

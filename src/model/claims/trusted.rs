@@ -2,7 +2,7 @@
 
 use super::merge::merge;
 use super::{
-    AccountClaims, ClaimsError, Conflict, ExportSpec, Import, ImportSpec, LinkKind, Permissions, TrustAnchor,
+    AccountClaims, ClaimsError, Conflict, ExportKind, ExportSpec, Import, ImportSpec, Permissions, TrustAnchor,
     with_credentials_of,
 };
 use crate::model::mapping::Mapping;
@@ -13,7 +13,7 @@ use std::ops::Deref;
 /// An account's claims that a trusted operator signed, or that the edits below made from such claims.
 ///
 /// There are only these constructors: [`verify`](Self::verify) takes a token and the anchor. [`merge`](Self::merge),
-/// [`without`](Self::without) and `derived` take trusted claims. [`found`](Self::found) makes the claims of a new
+/// [`without`](Self::without) and `derived` take trusted claims. [`init`](Self::init) makes the claims of a new
 /// account from the definition. [`reviewed`](Self::reviewed) is for claims that a user reads before signing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustedClaims(AccountClaims);
@@ -64,8 +64,8 @@ impl TrustedClaims {
     ///
     /// # Errors
     /// [`ClaimsError`] if a field of `nats` is not valid.
-    pub fn found(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
-        AccountClaims::found(id, name, nats).map(Self)
+    pub fn init(id: &PublicKey, name: &str, nats: Map<String, Value>) -> Result<Self, ClaimsError> {
+        AccountClaims::init(id, name, nats).map(Self)
     }
 
     /// Returns the claims that a plan file asks to sign. A user reviews their changes before anything is signed. No
@@ -136,7 +136,7 @@ impl TrustedClaims {
     }
 
     /// [`AccountClaims::remove_export`]
-    pub fn remove_export(&mut self, kind: LinkKind, subject: &str) -> bool {
+    pub fn remove_export(&mut self, kind: ExportKind, subject: &str) -> bool {
         self.0.remove_export(kind, subject)
     }
 

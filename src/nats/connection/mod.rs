@@ -1,10 +1,10 @@
 //! A connection: many requests in flight over one inbox subscription.
 
 use super::login::Login;
-use crate::desired::regional::HUB_API;
+use crate::desired::regional::OWN_JS_API;
 use crate::model::nkey::PublicKey;
+use crate::observed::connection::{Connection, Delivery, MessageReceiver, ReceivedMessage, message_channel};
 use crate::observed::jetstream::DEFAULT_PREFIX;
-use crate::observed::link::{Ear, Heard, Link, Told, hearing};
 use crate::observed::{Reply, RequestError, Requests, User};
 use async_nats::{Client, HeaderMap, Message, StatusCode};
 use futures::StreamExt as _;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 /// An open connection as one user of one account. Reconnects automatically, and closes when its last clone is dropped.
 #[derive(Clone)]
-pub struct Connection(Arc<Open>);
+pub struct NatsConnection(Arc<Open>);
 
 struct Open {
     /// `None` after the server sent more data than this process keeps.
@@ -44,12 +44,12 @@ const MOST_ANSWERS: usize = 100_000;
 /// `const.go`, `MAX_PAYLOAD_MAX_SIZE`), but the client would allocate any length that a server announces.
 const MOST_UNREAD: u64 = 80 << 20;
 /// Interval for checking this limit.
-const LOOK: Duration = Duration::from_millis(10);
+const UNREAD_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Interval for checking a lost connection.
-const RECONNECT: Duration = Duration::from_millis(100);
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
 /// Time to wait after a reconnect for answers to earlier requests.
-const LATE: Duration = Duration::from_secs(1);
+const LATE_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The requests that wait for replies, by the last token of the reply subject.
 type Waiting = Arc<Mutex<HashMap<u64, mpsc::UnboundedSender<Message>>>>;
@@ -108,7 +108,7 @@ fn parse_violation(text: &str) -> Option<Violation> {
     }
 }
 
-impl Connection {
+impl NatsConnection {
     pub(super) async fn new(client: Client, login: &Login, denied: Denied, url: String) -> Result<Self, String> {
         let inbox = client.new_inbox();
         let mut replies = client.subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
@@ -205,7 +205,7 @@ impl Connection {
         let mut lost = self.0.denied.lost.subscribe();
         let mut was_lost = false;
         // Servers check permissions on the subject to which the account's own mapping maps this one.
-        let mapped = subject.strip_prefix(HUB_API).map(|rest| format!("{DEFAULT_PREFIX}{rest}")).unwrap_or_default();
+        let mapped = subject.strip_prefix(OWN_JS_API).map(|rest| format!("{DEFAULT_PREFIX}{rest}")).unwrap_or_default();
         let mut ticket = self.expect_replies();
         let reply = format!("{}.{}", self.0.inbox, ticket.id);
         let client = self.client()?;
@@ -258,9 +258,9 @@ impl Connection {
                 },
                 Ok(()) = lost.changed() => was_lost = true,
                 // The request or its answers may have been lost with the connection.
-                () = tokio::time::sleep(RECONNECT), if was_lost => {
+                () = tokio::time::sleep(RECONNECT_INTERVAL), if was_lost => {
                     if self.client()?.connection_state() == async_nats::connection::State::Connected {
-                        deadline = deadline.min(Instant::now() + LATE);
+                        deadline = deadline.min(Instant::now() + LATE_ANSWERS_TIMEOUT);
                         was_lost = false;
                     }
                 }
@@ -290,7 +290,7 @@ impl Connection {
     }
 }
 
-impl Requests for Connection {
+impl Requests for NatsConnection {
     async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
         let mut replies = self.collect(subject, HeaderMap::new(), payload, timeout, |_| true).await?;
         replies.pop().ok_or_else(|| self.silence(subject))
@@ -316,7 +316,7 @@ impl Requests for Connection {
     }
 }
 
-impl Link for Connection {
+impl Connection for NatsConnection {
     async fn publish_after(
         &self,
         subject: &str,
@@ -330,31 +330,32 @@ impl Link for Connection {
         replies.pop().ok_or_else(|| self.silence(subject))
     }
 
-    async fn listen(&self, subjects: &[&str]) -> Result<Ear, RequestError> {
-        let (voice, ear) = hearing();
+    async fn listen(&self, subjects: &[&str]) -> Result<MessageReceiver, RequestError> {
+        let (sender, receiver) = message_channel();
         for subject in subjects {
             let failed = |error: async_nats::SubscribeError| RequestError::Connection(error.to_string());
             let mut messages = self.client()?.subscribe((*subject).to_owned()).await.map_err(failed)?;
-            let (voice, taken, open) = (voice.clone(), self.0.taken.clone(), Arc::downgrade(&self.0));
+            let (sender, taken, open) = (sender.clone(), self.0.taken.clone(), Arc::downgrade(&self.0));
             // The task ends with the connection, or when the receiver is dropped.
             let task = tokio::spawn(async move {
                 while let Some(message) = messages.next().await {
                     taken.fetch_add(message.length as u64, Ordering::Relaxed);
-                    let heard = Heard { subject: message.subject.to_string(), payload: message.payload.to_vec() };
-                    match voice.tell(heard) {
-                        Told::Taken => {}
-                        Told::Nobody => break,
+                    let received =
+                        ReceivedMessage { subject: message.subject.to_string(), payload: message.payload.to_vec() };
+                    match sender.send(received) {
+                        Delivery::Queued => {}
+                        Delivery::Closed => break,
                         // The lost message could be any, so the run cannot continue.
-                        Told::NoRoom => return open.upgrade().map_or((), |open| open.leave()),
+                        Delivery::Full => return open.upgrade().map_or((), |open| open.leave()),
                     }
                 }
             });
             self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task.abort_handle());
         }
-        Ok(ear)
+        Ok(receiver)
     }
 
-    fn may_not_hear<'s>(&self, subjects: &[&'s str]) -> Option<&'s str> {
+    fn denied_subscription<'s>(&self, subjects: &[&'s str]) -> Option<&'s str> {
         subjects.iter().copied().find(|subject| self.0.denied.refused(subject))
     }
 }
@@ -364,7 +365,7 @@ async fn guard(open: Weak<Open>, received: Arc<async_nats::Statistics>) {
     // The counts at the last complete message.
     let (mut taken, mut before) = (0, 0);
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(UNREAD_INTERVAL).await;
         let Some(open) = open.upgrade() else { return };
         let (now, all) = (open.taken.load(Ordering::Relaxed), received.in_bytes.load(Ordering::Relaxed));
         if now != taken {
@@ -392,7 +393,7 @@ impl Drop for Open {
     }
 }
 
-impl std::fmt::Debug for Connection {
+impl std::fmt::Debug for NatsConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Connection({} as account {})", self.0.url, self.0.account)
     }
@@ -400,7 +401,7 @@ impl std::fmt::Debug for Connection {
 
 /// An entry in the table of waiting requests, removed on drop.
 struct Ticket<'a> {
-    connection: &'a Connection,
+    connection: &'a NatsConnection,
     id: u64,
     replies: mpsc::UnboundedReceiver<Message>,
 }

@@ -1,4 +1,4 @@
-use super::super::login::Access;
+use super::super::login::LoginMethod;
 use super::*;
 use crate::model::nkey::KeyKind;
 use crate::sign::Seed;
@@ -50,17 +50,17 @@ fn play(mut client: TcpStream, payloads: &[&str]) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn connection(payloads: &'static [&'static str]) -> Connection {
+async fn connection(payloads: &'static [&'static str]) -> NatsConnection {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || play(listener.accept().unwrap().0, payloads));
     let account = Seed::generate(KeyKind::Account).unwrap();
     let MintedUser { jwt, seed } =
         mint_user(&account, None, &UserPermissions::only(&[">"], &[">"]), NOW + 60, NOW).unwrap();
-    let access = Access::User { jwt: jwt.as_str().to_owned(), seed: Arc::new(seed) };
+    let access = LoginMethod::User { jwt: jwt.as_str().to_owned(), seed: Arc::new(seed) };
     let login = Login::load(&access, None, NOW).unwrap();
     let client = async_nats::connect(&url).await.unwrap();
-    Connection::new(client, &login, Denied::new(), url).await.unwrap()
+    NatsConnection::new(client, &login, Denied::new(), url).await.unwrap()
 }
 
 const TIME: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ const LARGEST: usize = 1 << 20;
 
 /// The access to an account.
 #[derive(Debug, Clone)]
-pub enum Access {
+pub enum LoginMethod {
     /// A `.creds` file: a user's token and seed.
     Credentials(PathBuf),
     /// A context of the `nats` CLI, by name.
@@ -51,13 +51,13 @@ pub(super) struct Login {
 
 impl Login {
     /// Reads the access, and checks everything that can be checked before connecting. `now` is in seconds since 1970.
-    pub(super) fn load(access: &Access, expected: Option<&PublicKey>, now: u64) -> Result<Self, ConnectError> {
+    pub(super) fn load(access: &LoginMethod, expected: Option<&PublicKey>, now: u64) -> Result<Self, ConnectError> {
         let login = match access {
-            Access::Credentials(path) => Self::from_file(path, now)?,
-            Access::User { jwt, seed } => {
+            LoginMethod::Credentials(path) => Self::from_file(path, now)?,
+            LoginMethod::User { jwt, seed } => {
                 Self { minted: true, ..Self::new("the minted user", jwt, seed.clone(), now)? }
             }
-            Access::Context(name) => {
+            LoginMethod::Context(name) => {
                 let context = Context::find(name)?;
                 let place = context.place();
                 let mut login = match (&context.creds, &context.user) {
@@ -141,11 +141,11 @@ pub fn user_of(path: &Path) -> Result<User, ConnectError> {
 }
 
 /// Returns the source of the access, for messages.
-fn place_of(access: &Access) -> String {
+fn place_of(access: &LoginMethod) -> String {
     match access {
-        Access::Credentials(path) => format!("credentials {}", path.display()),
-        Access::Context(name) => format!("context `{name}`"),
-        Access::User { .. } => "the minted user".to_owned(),
+        LoginMethod::Credentials(path) => format!("credentials {}", path.display()),
+        LoginMethod::Context(name) => format!("context `{name}`"),
+        LoginMethod::User { .. } => "the minted user".to_owned(),
     }
 }
 

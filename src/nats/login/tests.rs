@@ -38,7 +38,7 @@ fn load(text: &str, expected: Option<&PublicKey>) -> Result<Login, ConnectError>
     std::fs::write(&path, text).unwrap();
     #[cfg(unix)]
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    Login::load(&Access::Credentials(path), expected, 10_000)
+    Login::load(&LoginMethod::Credentials(path), expected, 10_000)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_file_that_others_can_read_is_refused() {
     std::fs::write(&path, User::new().creds(json!({}))).unwrap();
     let load = |mode| {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        Login::load(&Access::Credentials(path.clone()), None, 0)
+        Login::load(&LoginMethod::Credentials(path.clone()), None, 0)
     };
     assert!(load(0o600).is_ok());
     let refused = load(0o640).unwrap_err();

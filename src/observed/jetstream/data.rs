@@ -1,7 +1,7 @@
 //! Streams and consumers as the servers describe them.
 
 use super::api::ApiError;
-use super::gaps::Arrivals;
+use super::gaps::SourceGaps;
 use crate::desired::{Role, lease, metadata};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct ObservedJetStream {
     /// The next message at the origin, for each source that lags.
     pub waiting: Vec<Waiting>,
     /// The arrivals and gaps of streams in which messages seem to be missing, as their messages show them.
-    pub arrivals: Vec<Arrivals>,
+    pub source_gaps: Vec<SourceGaps>,
     /// Subjects of needed messages on which the user may not publish.
     pub not_permitted: Vec<String>,
 }
@@ -41,15 +41,15 @@ impl ObservedJetStream {
 
     /// Returns a stream by its real name.
     pub fn stream(&self, name: &str) -> Option<&ObservedStream> {
-        let place = self.streams.binary_search_by(|s| s.name.as_str().cmp(name)).ok()?;
-        Some(&self.streams[place])
+        let index = self.streams.binary_search_by(|s| s.name.as_str().cmp(name)).ok()?;
+        Some(&self.streams[index])
     }
 
     /// Returns a stream of the application's account or of this account that streams of this account source or mirror.
     /// A bucket's mirror has the same name as its origin.
     pub fn origin(&self, name: &str) -> Option<&ObservedStream> {
         let outside = self.origins.binary_search_by(|s| s.name.as_str().cmp(name)).ok();
-        outside.map(|place| &self.origins[place]).or_else(|| self.stream(name))
+        outside.map(|index| &self.origins[index]).or_else(|| self.stream(name))
     }
 
     /// Returns a consumer by stream and name.
@@ -58,8 +58,8 @@ impl ObservedJetStream {
     }
 
     /// Returns the arrivals and gaps that a stream's messages show, if they were read.
-    pub fn arrivals(&self, stream: &str) -> Option<&Arrivals> {
-        self.arrivals.iter().find(|arrivals| arrivals.stream == stream)
+    pub fn source_gaps(&self, stream: &str) -> Option<&SourceGaps> {
+        self.source_gaps.iter().find(|source_gaps| source_gaps.stream == stream)
     }
 
     /// Returns the origin's last sequence that arrived in `stream`, if it can be known. Newer servers report it.
@@ -80,7 +80,7 @@ impl ObservedJetStream {
         if stream.is_mirror() {
             return Some(stream.state.last_seq);
         }
-        let seen = || self.arrivals(&stream.name)?.last.get(&source.name).copied();
+        let seen = || self.source_gaps(&stream.name)?.last.get(&source.name).copied();
         if let Some(got) = source.seq.or_else(seen) {
             return Some(got);
         }
@@ -118,10 +118,10 @@ impl ObservedJetStream {
             Some(stream.created? < origin.created? && source.active?.div_ceil(1_000_000_000) > old)
         };
         let mut places = Vec::new();
-        for (place, stream) in self.streams.iter().enumerate() {
+        for (index, stream) in self.streams.iter().enumerate() {
             let former = |source: &SourceState| former(stream, source) == Some(true);
             let sources = stream.sources.iter().enumerate().filter(|(_, source)| former(source));
-            places.extend(sources.map(|(source, _)| (place, source)));
+            places.extend(sources.map(|(source, _)| (index, source)));
         }
         for (stream, source) in places {
             self.streams[stream].sources[source].active = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// The arrivals and gaps of one stream, as its messages show them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Arrivals {
+pub struct SourceGaps {
     /// The stream that has the sources.
     pub stream: String,
     /// The last sequence of each origin that arrived.

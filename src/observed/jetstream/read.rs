@@ -1,9 +1,9 @@
 //! Reads JetStream with few requests, all in flight at once, and lists the objects that could not be read.
 
 use super::api::{Api, Budget, CallError, code};
-use super::arrivals::{apart, arrivals};
 use super::data::{ObservedConsumer, ObservedJetStream, ObservedStream, Unknown, Waiting};
 use super::search::Limits;
+use super::source_gaps::{apart, find_source_gaps};
 use crate::desired::DesiredConsumer;
 use crate::observed::{RequestError, Requests};
 use futures::stream::{self, StreamExt, TryStreamExt as _};
@@ -87,7 +87,7 @@ async fn read_within<R: Requests>(
 }
 
 /// Reads the next messages of lagging sources ([`ObservedJetStream::waiting`]). If there are gaps, also reads the
-/// messages around them ([`ObservedJetStream::arrivals`]). `origins` is the API of the account with the origins.
+/// messages around them ([`ObservedJetStream::source_gaps`]). `origins` is the API of the account with the origins.
 /// Subjects on which the user may not publish are in [`ObservedJetStream::not_permitted`].
 pub async fn look_at_messages<R: Requests>(
     api: Api<'_, R>,
@@ -95,7 +95,7 @@ pub async fn look_at_messages<R: Requests>(
     observed: &mut ObservedJetStream,
     timeout: Duration,
 ) {
-    (observed.arrivals, observed.not_permitted) = arrivals(api, observed, Limits::new(timeout)).await;
+    (observed.source_gaps, observed.not_permitted) = find_source_gaps(api, observed, Limits::new(timeout)).await;
     take_waiting(origins, observed, timeout).await;
 }
 
@@ -112,7 +112,7 @@ impl<R: Requests> Reader<'_, R> {
 
     /// Repeats a request until its error is not transient, or the time for retries is over.
     async fn patient(&self, operation: &str, body: &Value) -> Result<Value, CallError> {
-        const PAUSE: Duration = Duration::from_millis(100);
+        const RETRY_INTERVAL: Duration = Duration::from_millis(100);
         let mut left = self.options.patience;
         loop {
             match self.call(operation, body).await {
@@ -124,11 +124,11 @@ impl<R: Requests> Reader<'_, R> {
                 }
                 Err(error)
                     if error.is_transient()
-                        && left >= PAUSE
+                        && left >= RETRY_INTERVAL
                         && !matches!(error, CallError::Request(RequestError::Timeout(_))) =>
                 {
-                    left -= PAUSE;
-                    tokio::time::sleep(PAUSE).await;
+                    left -= RETRY_INTERVAL;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 result => return result,
             }

@@ -33,14 +33,14 @@ pub enum Listeners {
     #[default]
     NotAsked,
     /// All subscriptions that overlap the given subjects.
-    Known(Vec<Subscription>),
+    Known(Vec<SubscribedSubject>),
     /// The subscriptions could not be read, for this reason.
     Unknown(RequestError),
 }
 
 /// A subject that clients are subscribed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subscription {
+pub struct SubscribedSubject {
     /// The subject, including wildcards.
     pub subject: String,
     /// The subscribers: `client orders on west-1, client 27 on east-2 and 3 more`.
@@ -57,7 +57,7 @@ pub async fn subscriptions(
     account: &PublicKey,
     subjects: &[SubjectFilter],
     timeout: Duration,
-) -> Result<Vec<Subscription>, RequestError> {
+) -> Result<Vec<SubscribedSubject>, RequestError> {
     let deadline = Instant::now() + timeout;
     let filters: Vec<Option<&SubjectFilter>> =
         if subjects.len() <= ONE_BY_ONE { subjects.iter().map(Some).collect() } else { vec![None] };
@@ -86,7 +86,7 @@ pub async fn subscriptions(
         .try_collect::<Vec<()>>()
         .await?;
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(found.into_iter().map(|(subject, who)| Subscription { subject, who: some_of(&who) }).collect())
+    Ok(found.into_iter().map(|(subject, who)| SubscribedSubject { subject, who: some_of(&who) }).collect())
 }
 
 /// Reads pages of `CONNZ` up to the last page of the server with the most connections. Passes each page to `look` and

@@ -37,7 +37,11 @@ impl Requests for Pages {
     }
 }
 
-async fn find(pages: &impl Requests, servers: usize, subjects: &[&str]) -> Result<Vec<Subscription>, RequestError> {
+async fn find(
+    pages: &impl Requests,
+    servers: usize,
+    subjects: &[&str],
+) -> Result<Vec<SubscribedSubject>, RequestError> {
     let all = ["west-1", "east-1", "east-2"].map(|name| Server::new(name, &name[..4], "2.15.1"));
     let deployment = Deployment { servers: all.into_iter().take(servers).collect(), expected: servers };
     let subjects: Vec<SubjectFilter> = subjects.iter().map(|s| SubjectFilter::parse(s).unwrap()).collect();

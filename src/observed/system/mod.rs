@@ -2,7 +2,7 @@
 //!
 //! Subjects and replies: nats-server 2.10.26 – 2.15.1, `server/events.go`, measured.
 
-use super::collect::{Far, Progress};
+use super::collect::{AnswerProgress, Far};
 use super::{ClockOffset, Deployment, Reply, RequestError, Requests, Server};
 use crate::model::claims::OperatorClaims;
 use crate::model::json;
@@ -32,7 +32,7 @@ const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
 pub async fn deployment(requests: &impl Requests, timeout: Duration) -> Result<Deployment, RequestError> {
     let asked = SystemTime::now();
     let seen = Mutex::new(Pings::default());
-    let progress = Progress::new();
+    let progress = AnswerProgress::new();
     let ask = async |kind: Ping| {
         let mut known = 0;
         let heard = |replies: &[Reply]| {
@@ -142,7 +142,7 @@ impl Pings {
 
     fn far(&self) -> Far {
         match self.answers.is_empty() {
-            true => Far::Nobody,
+            true => Far::NoneAnswered,
             false if self.is_complete() => Far::All,
             false => Far::Some,
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::observed::collect::QUIET;
+use crate::observed::collect::QUIET_TIMEOUT;
 use crate::observed::fake::{Crowd, Fake};
 use serde_json::json;
 use tokio::time::Instant;
@@ -25,7 +25,7 @@ async fn a_dead_server_costs_the_quiet_time_only() {
     let start = Instant::now();
     let found = deployment(&fake, TIME).await.unwrap();
     assert_eq!((found.servers.len(), found.expected, found.missing()), (5, 6, 1));
-    assert!(start.elapsed() <= QUIET + Duration::from_millis(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() <= QUIET_TIMEOUT + Duration::from_millis(10), "{:?}", start.elapsed());
 }
 
 /// Any client in the system account may send an answer; its JSON is built only if it does not have too many values.

@@ -7,7 +7,7 @@ mod traffic;
 pub use proof::{Proof, RegionProof};
 pub use traffic::{Clients, SUBJECT, TrafficError};
 
-use super::apply::Apply;
+use super::apply::ApplyPlanner;
 use super::plan::plan;
 use super::trust::{trust, with_pushes};
 use crate::definition::Definition;
@@ -15,8 +15,8 @@ use crate::dev::{DevError, SuperCluster};
 use crate::engine::error::Stopped;
 use crate::engine::lease::Holder;
 use crate::engine::run::{Run, Signers, execute};
-use crate::engine::session::{Given, Hearing, ReadError};
-use crate::engine::{Connector, Deadline, Tell};
+use crate::engine::session::{ReadError, Subscription, VerbInputs};
+use crate::engine::{Connector, Deadline, Progress};
 use crate::plan::Options;
 use crate::sign::Signer;
 use crate::sign::keyring::Keyring;
@@ -29,9 +29,9 @@ use std::time::{Duration, Instant};
 pub const MESSAGES: usize = 100;
 /// Longest time for messages to arrive everywhere. A source that lost its origin asks again after 30 s or more
 /// (measured, 2.15.1).
-const ARRIVAL: Duration = Duration::from_secs(120);
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time to wait for messages that should not come.
-const AFTERWARDS: Duration = Duration::from_secs(1);
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// The result of the whole demo.
 #[derive(Debug, Clone, Serialize)]
@@ -155,17 +155,17 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
     ///
     /// # Errors
     /// [`DemoError`]
-    pub async fn run(&self, tell: &dyn Tell, mut chapter: impl FnMut(Chapter<'_>)) -> Result<Story, DemoError> {
+    pub async fn run(&self, progress: &dyn Progress, mut chapter: impl FnMut(Chapter<'_>)) -> Result<Story, DemoError> {
         let started = Instant::now();
         let Self { cluster, definition, clients, timeout, .. } = *self;
         let stream = definition.accounts.iter().flat_map(|account| &account.virtual_streams).next();
         let name = stream.map(|stream| stream.name.as_str()).ok_or(DemoError::NothingToShow)?;
         let lost = cluster.regions().first().ok_or(DemoError::NothingToShow)?;
 
-        let applied = self.apply(name, tell).await?;
+        let applied = self.apply(name, progress).await?;
         chapter(Chapter::Applied(&applied));
 
-        let mut show = Show { cluster, clients, stream: name, published: Published::default(), tell };
+        let mut show = Show { cluster, clients, stream: name, published: Published::default(), progress };
         let mut rounds = Vec::new();
         let mut over = |round: Round| {
             chapter(Chapter::Round(&round));
@@ -173,16 +173,16 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         };
         over(show.round(None, None).await?);
 
-        tell.step(&format!("killing {lost}"), 0, 0);
+        progress.step(&format!("killing {lost}"), 0, 0);
         cluster.kill(lost).await?;
         over(show.round(Some(lost), None).await?);
 
-        tell.step(&format!("starting {lost} again"), 0, 0);
+        progress.step(&format!("starting {lost} again"), 0, 0);
         cluster.start(lost).await?;
         cluster.wait_ready(timeout).await?;
-        tell.step(&format!("waiting until {lost} has found its sources"), 0, 0);
-        let link = traffic::client(clients, lost).await?;
-        let woken = traffic::wake(&link, lost, name).await?;
+        progress.step(&format!("waiting until {lost} has found its sources"), 0, 0);
+        let connection = traffic::client(clients, lost).await?;
+        let woken = traffic::wake(&connection, lost, name).await?;
         over(Round { woken, ..show.round(None, Some(lost)).await? });
 
         let proof = show.proof().await?;
@@ -197,19 +197,19 @@ impl<C: Connector, A: Clients> Demo<'_, C, A> {
         })
     }
 
-    async fn apply(&self, virtual_stream: &str, tell: &dyn Tell) -> Result<AppliedSummary, DemoError> {
+    async fn apply(&self, virtual_stream: &str, progress: &dyn Progress) -> Result<AppliedSummary, DemoError> {
         let started = Instant::now();
         let deadline = Deadline::after(self.timeout);
         let mut keys = Keyring::open(self.keys).map_err(Stopped::from)?;
         let folder = self.cluster.folder();
         let trust = with_pushes(trust(Some(self.definition), folder, self.keys), folder);
         let trust = trust.signing_with(Some(self.signer.public_key()));
-        let given = Given { definition: self.definition, keys: &keys, trust: &trust };
+        let inputs = VerbInputs { definition: self.definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =
-            plan(given, self.connector, &Options::default(), Hearing::On, deadline, tell).await?;
+            plan(inputs, self.connector, &Options::default(), Subscription::On, deadline, progress).await?;
         let signers = Signers { operator: Some(self.signer), keys: &mut keys, signed: None };
-        let run = Run::new(Apply(None), signers, Holder { who: "the demo".to_owned(), verb: "apply" });
-        let applied = execute(&mut session, &mut planned, run, self.connector, tell).await?;
+        let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the demo".to_owned(), verb: "apply" });
+        let applied = execute(&mut session, &mut planned, run, self.connector, progress).await?;
         let servers = self.cluster.servers().len();
         let confirmed = (self.cluster.servers().iter()).filter(|server| applied.is_in_force_on(&server.name)).count();
         if !applied.is_confirmed() || confirmed < servers {
@@ -235,7 +235,7 @@ struct Show<'a, A> {
     clients: &'a A,
     stream: &'a str,
     published: Published,
-    tell: &'a dyn Tell,
+    progress: &'a dyn Progress,
 }
 
 impl<A: Clients> Show<'_, A> {
@@ -243,21 +243,23 @@ impl<A: Clients> Show<'_, A> {
     async fn round(&mut self, down: Option<&str>, back: Option<&str>) -> Result<Round, DemoError> {
         let up: Vec<&str> =
             self.cluster.regions().iter().map(String::as_str).filter(|region| Some(*region) != down).collect();
-        self.tell.step(&format!("publishing in {}", up.join(", ")), 0, 0);
+        self.progress.step(&format!("publishing in {}", up.join(", ")), 0, 0);
         let started = Instant::now();
-        let links =
+        let connections =
             futures::future::try_join_all(up.iter().map(|region| traffic::client(self.clients, region))).await?;
-        let publishing = links
+        let publishing = connections
             .iter()
             .zip(&up)
-            .map(|(link, region)| traffic::publish(link, region, self.published.next(region), MESSAGES));
+            .map(|(connection, region)| traffic::publish(connection, region, self.published.next(region), MESSAGES));
         for sent in futures::future::try_join_all(publishing).await? {
             self.published.add(sent);
         }
         let expected = self.published.acknowledged() as u64;
-        self.tell.step(&format!("waiting until {expected} messages can be read in {}", up.join(", ")), 0, 0);
-        let waiting =
-            links.iter().zip(&up).map(|(link, region)| traffic::wait_for(link, region, self.stream, expected, ARRIVAL));
+        self.progress.step(&format!("waiting until {expected} messages can be read in {}", up.join(", ")), 0, 0);
+        let waiting = connections
+            .iter()
+            .zip(&up)
+            .map(|(connection, region)| traffic::wait_for(connection, region, self.stream, expected, ARRIVAL_TIMEOUT));
         let readable = futures::future::try_join_all(waiting).await?;
         let regions = self.cluster.regions().iter().map(|region| {
             let place = up.iter().position(|up| up == region);
@@ -278,11 +280,11 @@ impl<A: Clients> Show<'_, A> {
 
     /// Reads all messages in every region, after a pause in which unexpected messages could still come.
     async fn proof(&self) -> Result<Proof, DemoError> {
-        self.tell.step("reading everything in every region, and comparing", 0, 0);
-        tokio::time::sleep(AFTERWARDS).await;
+        self.progress.step("reading everything in every region, and comparing", 0, 0);
+        tokio::time::sleep(SETTLE_TIME).await;
         let reading = self.cluster.regions().iter().map(|region| async move {
-            let link = traffic::client(self.clients, region).await?;
-            let messages = traffic::read_all(&link, region, self.stream).await?;
+            let connection = traffic::client(self.clients, region).await?;
+            let messages = traffic::read_all(&connection, region, self.stream).await?;
             Ok::<_, TrafficError>((region.clone(), messages))
         });
         let reads = futures::future::try_join_all(reading).await?;

@@ -1,8 +1,8 @@
 //! Acts as an application: publishes and reads by the virtual name, in one region.
 
 use super::proof::Sent;
+use crate::observed::connection::ConnectionError;
 use crate::observed::jetstream::{Api, CallError, code};
-use crate::observed::link::LinkError;
 use crate::observed::{RequestError, Requests};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,10 +13,14 @@ use std::time::{Duration, Instant};
 /// Connects as a user of the application's account, in a region.
 pub trait Clients: Sync {
     /// A connection.
-    type Link: Requests;
+    type Connection: Requests;
 
     /// Connects to a server of that region, and never to one of another region.
-    fn client(&self, region: &str, timeout: Duration) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
+    fn client(
+        &self,
+        region: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Self::Connection, ConnectionError>> + Send;
 }
 
 /// Error that stopped publishing or reading.
@@ -28,7 +32,7 @@ pub enum TrafficError {
         /// The region.
         region: String,
         /// The reason.
-        cause: LinkError,
+        cause: ConnectionError,
     },
     /// No message was acknowledged for a long time.
     #[error("publishing on {subject} in {region}: {cause}")]
@@ -69,27 +73,27 @@ pub const SUBJECT: &str = "foo.demo";
 /// Number of requests in flight.
 const AT_ONCE: usize = 32;
 /// Longest time for one publish to be acknowledged.
-const ACKNOWLEDGEMENT: Duration = Duration::from_secs(5);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for one request. Servers that just started lose some.
-const ANSWER: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest time without an acknowledgement or answer in a region.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connects in a region.
-pub(super) async fn client<A: Clients>(clients: &A, region: &str) -> Result<A::Link, TrafficError> {
+pub(super) async fn client<A: Clients>(clients: &A, region: &str) -> Result<A::Connection, TrafficError> {
     let failed = |cause| TrafficError::Connect { region: region.to_owned(), cause };
-    clients.client(region, PATIENCE).await.map_err(failed)
+    clients.client(region, SILENCE_TIMEOUT).await.map_err(failed)
 }
 
 /// Publishes numbered messages until `count` of them are acknowledged. Does not send a message without acknowledgement
 /// again, because it may be stored. The next number replaces it.
 pub(super) async fn publish<R: Requests>(
-    link: &R,
+    connection: &R,
     region: &str,
     first: usize,
     count: usize,
 ) -> Result<Vec<Sent>, TrafficError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SILENCE_TIMEOUT;
     let mut sent: Vec<Sent> = Vec::new();
     loop {
         let missing = count - sent.iter().filter(|sent| sent.acknowledged).count();
@@ -100,7 +104,7 @@ pub(super) async fn publish<R: Requests>(
         let outcomes: Vec<(String, Result<(), String>)> = stream::iter(numbers)
             .map(|number| async move {
                 let text = format!("{region} {number}");
-                let reply = link.request(SUBJECT, text.clone().into_bytes(), ACKNOWLEDGEMENT).await;
+                let reply = connection.request(SUBJECT, text.clone().into_bytes(), PUBLISH_TIMEOUT).await;
                 (text, acknowledgement(reply.map(|reply| reply.payload)))
             })
             .buffer_unordered(AT_ONCE)
@@ -134,7 +138,7 @@ fn acknowledgement(reply: Result<Vec<u8>, RequestError>) -> Result<(), String> {
 
 /// Waits until the virtual stream has `messages`, or until `patience` is over. Returns the number that it then has.
 pub(super) async fn wait_for<R: Requests>(
-    link: &R,
+    connection: &R,
     region: &str,
     name: &str,
     messages: u64,
@@ -142,7 +146,7 @@ pub(super) async fn wait_for<R: Requests>(
 ) -> Result<u64, TrafficError> {
     let deadline = Instant::now() + patience;
     loop {
-        let state = state(link, region, name).await?;
+        let state = state(connection, region, name).await?;
         if state.messages >= messages || Instant::now() > deadline {
             return Ok(state.messages);
         }
@@ -157,22 +161,22 @@ struct State {
 }
 
 /// Reads the state in `STREAM.INFO` of the virtual name. Gives servers that just started time to answer.
-async fn state<R: Requests>(link: &R, region: &str, name: &str) -> Result<State, TrafficError> {
-    let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
+async fn state<R: Requests>(connection: &R, region: &str, name: &str) -> Result<State, TrafficError> {
+    let info = call(connection, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
     let number = |key: &str| info["state"][key].as_u64().unwrap_or(0);
     Ok(State { messages: number("messages"), first: number("first_seq"), last: number("last_seq") })
 }
 
 async fn call<R: Requests>(
-    link: &R,
+    connection: &R,
     region: &str,
     name: &str,
     operation: &str,
     body: &Value,
 ) -> Result<Value, TrafficError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SILENCE_TIMEOUT;
     loop {
-        match Api::new(link).call(operation, body, ANSWER).await {
+        match Api::new(connection).call(operation, body, REQUEST_TIMEOUT).await {
             Ok(value) => return Ok(value),
             Err(cause) if !cause.is_transient() || Instant::now() > deadline => {
                 return Err(TrafficError::Read { region: region.to_owned(), stream: name.to_owned(), cause });
@@ -184,11 +188,11 @@ async fn call<R: Requests>(
 
 /// Makes the region's read stream ask its origins again, if it asked before they were up. Otherwise it would ask again
 /// after 30 s or more, but a new leader asks at once (measured, 2.15.1). Returns `true` if this was needed.
-pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Result<bool, TrafficError> {
+pub(super) async fn wake<R: Requests>(connection: &R, region: &str, name: &str) -> Result<bool, TrafficError> {
     for times in 0..MOST_WAKES {
-        let deadline = Instant::now() + CONTACT;
+        let deadline = Instant::now() + CONTACT_TIMEOUT;
         let stream = loop {
-            let info = call(link, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
+            let info = call(connection, region, name, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
             let sources = info["sources"].as_array().map(Vec::as_slice).unwrap_or_default();
             // Nanoseconds since the last contact; -1 if there was none.
             if sources.iter().all(|source| source["active"].as_i64().is_some_and(|active| active >= 0)) {
@@ -199,7 +203,7 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        match call(link, region, name, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &Value::Null).await {
+        match call(connection, region, name, &format!("STREAM.LEADER.STEPDOWN.{stream}"), &Value::Null).await {
             // In the layout `regional`, applications may not do that, and the sources ask again by themselves.
             Err(TrafficError::Read { cause: CallError::Request(RequestError::NoResponders(_)), .. }) => {
                 return Ok(times > 0);
@@ -211,17 +215,21 @@ pub(super) async fn wake<R: Requests>(link: &R, region: &str, name: &str) -> Res
 }
 
 /// Longest time for a source to contact its origin.
-const CONTACT: Duration = Duration::from_secs(5);
+const CONTACT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most new leaders. After that, the sources ask again by themselves.
 const MOST_WAKES: usize = 3;
 
 /// Requests every message of the virtual stream from its leader, and returns their texts.
-pub(super) async fn read_all<R: Requests>(link: &R, region: &str, name: &str) -> Result<Vec<String>, TrafficError> {
-    let state = state(link, region, name).await?;
+pub(super) async fn read_all<R: Requests>(
+    connection: &R,
+    region: &str,
+    name: &str,
+) -> Result<Vec<String>, TrafficError> {
+    let state = state(connection, region, name).await?;
     let operation = &format!("STREAM.MSG.GET.{name}");
     let results: Vec<Result<Option<String>, TrafficError>> = stream::iter(state.first.max(1)..=state.last)
         .map(|sequence| async move {
-            match call(link, region, name, operation, &json!({ "seq": sequence })).await {
+            match call(connection, region, name, operation, &json!({ "seq": sequence })).await {
                 Ok(reply) => Ok(Some(text(&reply))),
                 Err(TrafficError::Read { cause, .. }) if cause.err_code() == Some(code::NO_MESSAGE) => Ok(None),
                 Err(error) => Err(error),

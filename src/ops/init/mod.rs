@@ -2,7 +2,7 @@
 
 pub mod running;
 
-use crate::files::{self, Access};
+use crate::files::{self, FileAccess};
 use crate::model::nkey::PublicKey;
 use crate::model::shown::is_hidden;
 use crate::model::topology::Tls;
@@ -46,7 +46,7 @@ pub fn init(folder: &Path, store: Option<&Survey>, running: Option<&Running>) ->
     make_private(&keys).map_err(|source| InitError::Io { path: keys.clone(), source })?;
     let mut written = Vec::new();
     for (path, text) in [(keys.join(".gitignore"), IGNORE), (keys.join("README.md"), README), (definition, &text)] {
-        match files::create(&path, Access::Usual, &[text.as_bytes()]) {
+        match files::create(&path, FileAccess::Usual, &[text.as_bytes()]) {
             Ok(()) => written.push(path),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(InitError::Io { path, source }),

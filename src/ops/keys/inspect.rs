@@ -1,7 +1,7 @@
 //! Shows the content of a token, a credentials file or a key file, without its secrets.
 
 use super::KeysError;
-use crate::files::{ReadError, read_any_secret};
+use crate::files::{FileReadError, read_any_secret};
 use crate::model::claims::Token;
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::patience::Patience;
@@ -80,8 +80,8 @@ pub fn inspect(source: &str, now: u64, patience: &Patience) -> Result<Inspection
         return Err(KeysError::SeedAsArgument);
     }
     let place = if source == "-" { "standard input" } else { source }.to_owned();
-    let failed = |error: ReadError| match error {
-        ReadError::TooLarge(_) => KeysError::TooLarge(place.clone()),
+    let failed = |error: FileReadError| match error {
+        FileReadError::TooLarge(_) => KeysError::TooLarge(place.clone()),
         error => KeysError::Unreadable { place: place.clone(), cause: error.into() },
     };
     let (text, mode) = match source {

@@ -4,15 +4,15 @@ pub mod review;
 
 use crate::definition::{Definition, Problems, SourceFile, check_size, parse};
 use crate::engine::clock::now;
-use crate::engine::tokens::{IssueError, ToIssue, issue_all};
-use crate::files::{self, Access, ReadError};
+use crate::engine::tokens::{IssueError, ToIssue, sign_all};
+use crate::files::{self, FileAccess, FileReadError};
 use crate::model::claims::{ClaimsError, TrustAnchor, TrustedClaims, Untrusted};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
 use crate::observed::Deployment;
 use crate::plan::MOST_BYTES;
 use crate::plan::Push;
-use crate::plan::file::{Content, PlanFile, PlanFileError, PlannedAccount, Signed};
+use crate::plan::file::{PlanContent, PlanFile, PlanFileError, PlanSigner, PlannedAccount};
 use crate::plan::preflight;
 use crate::secrets;
 use crate::sign::keyring::Keyring;
@@ -101,7 +101,7 @@ pub fn write(path: &Path, file: &PlanFile) -> Result<(), FileError> {
     let text = file.render();
     let wrong = |cause| FileError::Content { path: path.to_owned(), cause };
     PlanFile::parse(&text).and_then(|_| without_secrets(&text)).map_err(wrong)?;
-    files::replace(path, Access::Owner, &[text.as_bytes()])
+    files::replace(path, FileAccess::Owner, &[text.as_bytes()])
         .map_err(|cause| FileError::Io { path: path.to_owned(), cause })
 }
 
@@ -118,8 +118,8 @@ pub fn read(path: &Path) -> Result<PlanFile, FileError> {
     let failed = |cause| FileError::Io { path: path.to_owned(), cause };
     let wrong = |cause| FileError::Content { path: path.to_owned(), cause };
     let text = files::read_text(path, MOST_BYTES).map_err(|error| match error {
-        ReadError::NotText => wrong(PlanFileError::NotAPlan("not UTF-8".to_owned())),
-        ReadError::TooLarge(_) => wrong(PlanFileError::TooLarge),
+        FileReadError::NotText => wrong(PlanFileError::NotAPlan("not UTF-8".to_owned())),
+        FileReadError::TooLarge(_) => wrong(PlanFileError::TooLarge),
         error => failed(error.into()),
     })?;
     let file = PlanFile::parse(&text).map_err(wrong)?;
@@ -135,7 +135,7 @@ pub fn read(path: &Path) -> Result<PlanFile, FileError> {
 ///
 /// # Errors
 /// [`FileError::Definition`]
-pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definition, FileError> {
+pub fn definition(path: &Path, content: &PlanContent, base: &Path) -> Result<Definition, FileError> {
     let files = &content.definition;
     let parsed = check_size(files.iter().map(|file| (file.name.as_str(), file.text.len()))).and_then(|()| {
         let files = files.iter().map(|file| SourceFile { name: file.name.clone(), text: file.text.clone() });
@@ -148,7 +148,7 @@ pub fn definition(path: &Path, content: &Content, base: &Path) -> Result<Definit
 ///
 /// # Errors
 /// [`SignFileError::Inconsistent`]
-pub fn check(content: &Content, definition: &Definition) -> Result<(), SignFileError> {
+pub fn check(content: &PlanContent, definition: &Definition) -> Result<(), SignFileError> {
     Ok(review::check(content, definition, now())?)
 }
 
@@ -212,15 +212,15 @@ pub fn sign(
         current: current.as_ref(),
         pushes,
     });
-    let issued = issue_all(definition, &accounts.collect::<Vec<_>>(), operator, keys)?;
+    let issued = sign_all(definition, &accounts.collect::<Vec<_>>(), operator, keys)?;
     for one in issued {
-        let tokens = &mut content.accounts[one.place].tokens;
+        let tokens = &mut content.accounts[one.index].tokens;
         if let Some(token) = tokens.iter_mut().find(|token| token.stage == one.stage) {
             token.token = Some(one.token.as_str().to_owned());
         }
     }
     let at = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    content.signed = Some(Signed { operator: operator.public_key(), at });
+    content.signed = Some(PlanSigner { operator: operator.public_key(), at });
     let file = PlanFile::new(content);
     let signature = operator.sign(&file.sealed_message()).map_err(SignFileError::Seal)?;
     verify(&file.sealed_message(), &signature, &operator.public_key()).map_err(SignFileError::Seal)?;

@@ -1,6 +1,6 @@
 //! Reads the history folder.
 
-use crate::files::{self, ReadError};
+use crate::files::{self, FileReadError};
 use crate::model::claims::{AccountClaims, LastPush};
 use crate::model::nkey::PublicKey;
 use crate::plan::MOST_BYTES;
@@ -128,8 +128,8 @@ fn read(path: &Path) -> Result<Record, HistoryError> {
     let failed = |cause| HistoryError::Io { path: path.to_owned(), cause };
     let wrong = |cause| HistoryError::Content { path: path.to_owned(), cause };
     let text = files::read_text(path, MOST_BYTES).map_err(|error| match error {
-        ReadError::TooLarge(_) => wrong(RecordError::TooLarge),
-        ReadError::NotText => wrong(RecordError::NotARecord("not UTF-8".to_owned())),
+        FileReadError::TooLarge(_) => wrong(RecordError::TooLarge),
+        FileReadError::NotText => wrong(RecordError::NotARecord("not UTF-8".to_owned())),
         error => failed(error.into()),
     })?;
     let record = Record::parse(&text).map_err(wrong)?;

@@ -10,11 +10,11 @@ pub use find::{Entry, FindError, HistoryError, Read, find, last_pushes, list};
 use crate::desired::DesiredAccount;
 use crate::engine::push_log::{Intent, PushLog, PushLogError};
 use crate::engine::report::Pushed;
-use crate::files::{self, Access};
+use crate::files::{self, FileAccess};
 use crate::plan::MOST_BYTES;
 use crate::plan::Stage;
 use crate::plan::file::File;
-use crate::plan::record::{Attempt, Content, OnServer, Outcome, Progress, Record, Recorded, Streamed, Who};
+use crate::plan::record::{Attempt, OnServer, Outcome, PushProgress, Record, RecordContent, Recorded, Streamed, Who};
 use crate::secrets;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -33,7 +33,7 @@ pub struct Recorder {
 
 #[derive(Debug)]
 struct State {
-    content: Content,
+    content: RecordContent,
     /// The record's file, once there is one.
     path: Option<PathBuf>,
     /// Error of the last write, if the file is out of date.
@@ -43,7 +43,7 @@ struct State {
 impl Recorder {
     /// Opens the history folder for a run. `content` has everything known before the push, without attempts. Writes
     /// nothing before the first push.
-    pub fn new(folder: &Path, content: Content) -> Self {
+    pub fn new(folder: &Path, content: RecordContent) -> Self {
         let state = State { content: shown(content), path: None, behind: None };
         Self { folder: folder.to_owned(), state: Mutex::new(state) }
     }
@@ -85,12 +85,13 @@ impl Recorder {
     /// Replaces the record with the present state, or notes why this failed.
     fn update(&self, state: &mut State) {
         let Some(path) = state.path.clone() else { return };
-        let replaced = text(&state.content).and_then(|text| files::replace(&path, Access::Owner, &[text.as_bytes()]));
+        let replaced =
+            text(&state.content).and_then(|text| files::replace(&path, FileAccess::Owner, &[text.as_bytes()]));
         state.behind = replaced.err().map(|cause| PushLogError { path, cause });
     }
 
     /// Writes the record under a name that no other record has.
-    fn create(&self, content: &Content) -> io::Result<PathBuf> {
+    fn create(&self, content: &RecordContent) -> io::Result<PathBuf> {
         let text = text(content)?;
         let time = content.started.replace(':', "-");
         loop {
@@ -98,7 +99,7 @@ impl Recorder {
             getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
             let name = format!("{time}-{}-{}.json", content.verb, data_encoding::HEXLOWER.encode(&id));
             let path = self.folder.join(name);
-            match files::create(&path, Access::Owner, &[text.as_bytes()]) {
+            match files::create(&path, FileAccess::Owner, &[text.as_bytes()]) {
                 Ok(()) => return Ok(path),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -132,7 +133,7 @@ impl PushLog for Recorder {
                 reason: reason.clone(),
                 base: base.map(str::to_owned),
                 token: token.to_owned(),
-                progress: Progress::Signed,
+                progress: PushProgress::Signed,
                 servers: Vec::new(),
                 refused: Vec::new(),
             }
@@ -153,7 +154,7 @@ impl PushLog for Recorder {
         let mut state = self.state();
         let tokens = state.content.attempts.last_mut().map(|attempt| &mut attempt.tokens);
         for token in tokens.into_iter().flatten().filter(|token| token.stage == stage) {
-            token.progress = Progress::Sending;
+            token.progress = PushProgress::Sending;
         }
         self.update(&mut state);
     }
@@ -163,7 +164,7 @@ impl PushLog for Recorder {
         let tokens = state.content.attempts.last_mut().map(|attempt| &mut attempt.tokens);
         for token in tokens.into_iter().flatten().filter(|token| token.stage == stage) {
             let Some(found) = pushed.iter().find(|one| one.id == token.id && one.stage == stage) else { continue };
-            token.progress = Progress::Pushed;
+            token.progress = PushProgress::Pushed;
             token.refused = found.refused.iter().cloned().map(hidden).collect();
             let servers = found.servers.iter().map(|on| OnServer {
                 server: hidden(on.server.clone()),
@@ -179,7 +180,7 @@ impl PushLog for Recorder {
 }
 
 /// Returns the text of a record's file, which [`list`] reads again.
-fn text(content: &Content) -> io::Result<String> {
+fn text(content: &RecordContent) -> io::Result<String> {
     let text = Record::new(content.clone()).render();
     if text.len() > MOST_BYTES {
         return Err(io::Error::other("it would be larger than what can be read again"));
@@ -192,8 +193,8 @@ fn text(content: &Content) -> io::Result<String> {
 
 /// Hides the secrets in a record's content before a push. Later, each attempt hides its own texts. Accounts' tokens
 /// stay as they are.
-fn shown(content: Content) -> Content {
-    let Content {
+fn shown(content: RecordContent) -> RecordContent {
+    let RecordContent {
         tool,
         verb,
         who: Who { user, host, ci },
@@ -210,7 +211,7 @@ fn shown(content: Content) -> Content {
         attempts,
     } = content;
     let file = |File { name, text }| File { name: hidden(name), text: hidden(text) };
-    Content {
+    RecordContent {
         tool,
         verb,
         who: Who {

@@ -4,11 +4,11 @@ use crate::model::nkey::{KeyKind, PublicKey};
 use crate::plan::record::tests::content;
 use crate::plan::{Reason, record};
 use crate::sign::{Seed, Signer as _, issue};
-use crate::verify::account::Verdict;
+use crate::verify::account::TokenState;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn opened(folder: &Path) -> Recorder {
-    let recorder = Recorder::new(folder, record::Content { attempts: Vec::new(), ..content() });
+    let recorder = Recorder::new(folder, record::RecordContent { attempts: Vec::new(), ..content() });
     recorder.prepare().unwrap();
     recorder
 }
@@ -51,7 +51,7 @@ fn a_record_is_there_before_the_push_and_follows_it() {
     assert_eq!((record.outcome, record.sent().count()), (Outcome::Begun, 0));
     assert_eq!(record.attempts[0].tokens[0].base.as_deref(), Some("before"));
     recorder.pushing(Stage::Mappings);
-    assert_eq!(only(&folder).content.sent().next().unwrap().progress, Progress::Sending);
+    assert_eq!(only(&folder).content.sent().next().unwrap().progress, PushProgress::Sending);
     let path = recorder.finish(Outcome::Confirmed, None).unwrap().unwrap();
     assert!(only(&folder).content.ended.is_some());
 
@@ -65,7 +65,7 @@ fn a_record_is_there_before_the_push_and_follows_it() {
 fn a_run_that_did_not_mean_to_push_leaves_a_record_when_it_does() {
     let folder = tempfile::tempdir().unwrap();
     let history = folder.path().join("history");
-    let recorder = Recorder::new(&history, record::Content { attempts: Vec::new(), ..content() });
+    let recorder = Recorder::new(&history, record::RecordContent { attempts: Vec::new(), ..content() });
     assert_eq!(recorder.finish(Outcome::Confirmed, None).unwrap(), None);
     assert!(!history.exists());
     begin(&recorder);
@@ -73,7 +73,7 @@ fn a_run_that_did_not_mean_to_push_leaves_a_record_when_it_does() {
 
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let recorder = Recorder::new(&file, record::Content { attempts: Vec::new(), ..content() });
+    let recorder = Recorder::new(&file, record::RecordContent { attempts: Vec::new(), ..content() });
     assert_eq!(begin_with(&recorder, "after").unwrap_err().path, file, "nothing is pushed that is not recorded");
 }
 
@@ -83,7 +83,7 @@ fn a_record_has_no_secret_whoever_brought_it() {
     let seed = Seed::generate(KeyKind::Account).unwrap().reveal();
     let said = || format!("it said {}", seed.as_str());
     let before = content();
-    let before = record::Content {
+    let before = record::RecordContent {
         who: record::Who { user: said(), host: said(), ci: [("JOB".to_owned(), said())].into() },
         definition: vec![File { name: said(), text: said() }],
         text: vec![said()],
@@ -117,7 +117,7 @@ fn a_record_has_no_secret_whoever_brought_it() {
             account: content().system_account,
             server: said(),
             cluster: said(),
-            verdict: Verdict::ImportsIncomplete { imports: vec![said()] },
+            verdict: TokenState::ImportsIncomplete { imports: vec![said()] },
         }],
         refused: vec![said()],
         strangers: Vec::new(),
@@ -183,7 +183,7 @@ fn a_record_with_a_secret_is_neither_written_nor_read() {
     assert!(list(folder.path()).unwrap().is_empty());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
-    let written = record::Content { error: Some(token), ..content() };
+    let written = record::RecordContent { error: Some(token), ..content() };
     std::fs::write(folder.path().join("2026-01-01-apply-aa0000.json"), Record::new(written).render()).unwrap();
     let error = list(folder.path()).unwrap().remove(0).1.unwrap_err();
     assert!(error.to_string().ends_with("has a seed in it"), "{error}");
@@ -201,7 +201,7 @@ fn sent(account: &PublicKey, operator: &Seed, issued_at: u64) -> Recorded {
         found: String::new(),
     };
     let one = content().attempts.remove(0).tokens.remove(0);
-    Recorded { token, progress: Progress::Pushed, servers: vec![on], ..one }
+    Recorded { token, progress: PushProgress::Pushed, servers: vec![on], ..one }
 }
 
 /// Each record has a size limit, and so have all of them together. The caller decides which keys' signatures count.
@@ -214,7 +214,7 @@ fn the_last_pushes_are_known_by_their_keys() {
     let write = |name: &str, text: String| std::fs::write(folder.path().join(format!("{name}.json")), text).unwrap();
     let record = |tokens: Vec<Recorded>| {
         let attempts = vec![Attempt { at: "2026-01-01T00:00:00.000Z".to_owned(), tokens }];
-        Record::new(record::Content { attempts, ..content() }).render()
+        Record::new(record::RecordContent { attempts, ..content() }).render()
     };
     write("1", record(vec![sent(&account, &operator, 1000), sent(&account, &operator, 999)]));
     write("2", record(vec![sent(&account, &stranger, 5000)]));

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::definition::Definition;
 use crate::desired::permissions::{ApplicationPermissions, Line, Publish, Subscribe, permissions};
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::desired::{DesiredAccount, DesiredError, DesiredStream, desired};
 use crate::model::mapping::{Destination, Mapping, MappingSet};
 use crate::model::nkey::PublicKey;
@@ -48,11 +48,11 @@ pub fn render(what: What, definition: &Definition) -> Result<Vec<Document>, Desi
     let mut documents = Vec::new();
     for account in &accounts {
         match what {
-            What::Mappings if account.mappings.is_empty() && account.seat != Seat::Application => {}
+            What::Mappings if account.mappings.is_empty() && account.account_role != AccountRole::Application => {}
             What::Mappings => documents.push(mappings(account)),
             What::Claims => documents.push(claims(account, &accounts)),
             What::Streams => documents.extend(account.streams.iter().map(|stream| self::stream(account, stream))),
-            What::Permissions if account.seat != Seat::Application => {}
+            What::Permissions if account.account_role != AccountRole::Application => {}
             What::Permissions => {
                 documents.push(permission_block(account, &permissions(&definition.topology, account.account)?));
             }

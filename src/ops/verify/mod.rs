@@ -5,8 +5,8 @@ use crate::desired::DesiredAccount;
 use crate::desired::lease::Note;
 use crate::engine::clock::now;
 use crate::engine::confirm::{Confirmation, may_still_change};
-use crate::engine::session::{Given, Hearing, ReadError, Reading, Session};
-use crate::engine::{Connector, Deadline, Tell, deliveries, lease, nsc_sync};
+use crate::engine::session::{ReadError, Reading, Session, Subscription, VerbInputs};
+use crate::engine::{Connector, Deadline, Progress, deliveries, lease, nsc_sync};
 use crate::model::finding::{Finding, Severity, serialize_bounded};
 use crate::model::nkey::PublicKey;
 use crate::model::units::format_time;
@@ -68,19 +68,19 @@ pub struct VerifiedAccount {
 /// # Errors
 /// [`ReadError`]
 pub async fn verify<C: Connector>(
-    given: Given<'_, '_>,
+    inputs: VerbInputs<'_, '_>,
     connector: &C,
     deadline: Deadline,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(Verified, Deployment), ReadError> {
-    let (session, tokens) = Session::open(given, connector, Hearing::Off, deadline, tell).await?;
-    tell.step("reading the streams", 0, 0);
+    let (session, tokens) = Session::open(inputs, connector, Subscription::Off, deadline, progress).await?;
+    progress.step("reading the streams", 0, 0);
     let desired = session.desired()?;
     let observed = session.observe(&desired, tokens, Reading::ToJudge).await?;
-    let mut verified = judge_all(given.definition, &desired, &observed, now());
+    let mut verified = judge_all(inputs.definition, &desired, &observed, now());
     verified.findings.extend(session.trust_findings.iter().cloned());
-    let astray = deliveries::astray(&session, &desired, &observed).await;
-    for (account, findings) in verified.accounts.iter_mut().zip(astray) {
+    let undeliverable = deliveries::undeliverable_push_consumers(&session, &desired, &observed).await;
+    for (account, findings) in verified.accounts.iter_mut().zip(undeliverable) {
         account.findings.extend(findings);
     }
     let mut look = nsc_sync::look(&session, &observed);
@@ -108,16 +108,16 @@ pub async fn verify<C: Connector>(
 /// # Errors
 /// [`ReadError`] of the last attempt, or of the first one that waiting does not help.
 pub async fn verify_until<C: Connector>(
-    given: Given<'_, '_>,
+    inputs: VerbInputs<'_, '_>,
     connector: &C,
     each: Duration,
     wait: Duration,
     max_lag: Option<u64>,
-    tell: &dyn Tell,
+    progress: &dyn Progress,
 ) -> Result<(Verified, Deployment), ReadError> {
     let end = Deadline::after(wait);
     loop {
-        let mut looked = verify(given, connector, Deadline::after(each), tell).await;
+        let mut looked = verify(inputs, connector, Deadline::after(each), progress).await;
         if let (Ok((verified, _)), Some(most)) = (&mut looked, max_lag) {
             verified.bound_lag(most);
         }
@@ -132,8 +132,8 @@ pub async fn verify_until<C: Connector>(
             Ok((verified, _)) => verified.open(),
             Err(error) => error.to_string(),
         };
-        tell.step(&format!("waiting, {} s left: {open}", end.left().as_secs()), 0, 0);
-        tokio::time::sleep(end.at_most(PAUSE)).await;
+        progress.step(&format!("waiting, {} s left: {open}", end.left().as_secs()), 0, 0);
+        tokio::time::sleep(end.at_most(LOOK_INTERVAL)).await;
     }
 }
 
@@ -146,7 +146,7 @@ const LAG: &str = "source-lag";
 const LAG_UNKNOWN: &str = "source-lag-unknown";
 
 /// Pause between two attempts of [`verify_until`].
-const PAUSE: Duration = Duration::from_secs(2);
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Judges the observed deployment. `now` is in seconds since 1970.
 pub fn judge_all(definition: &Definition, desired: &[DesiredAccount<'_>], observed: &Observed, now: u64) -> Verified {
@@ -393,7 +393,7 @@ mod tests {
     use crate::desired::Role;
     use crate::model::nkey::KeyKind;
     use crate::sign::{Seed, Signer as _};
-    use crate::verify::status::{Seen, SourceStatus};
+    use crate::verify::status::{SourceStatus, StreamAnswer};
 
     #[test]
     fn what_may_not_be_looked_at_is_not_waited_for() {
@@ -422,7 +422,7 @@ mod tests {
             region: "west".to_owned(),
             role: Role::Read,
             stream: "foo".to_owned(),
-            seen: Seen::Here,
+            seen: StreamAnswer::Here,
             messages: 0,
             bytes: 0,
             first_seq: 0,

@@ -7,7 +7,7 @@ use crate::model::names::ConsumerName;
 use crate::model::nkey::KeyKind;
 use crate::model::virtual_stream::ConsumerDefinition;
 use crate::observed::listeners::Listeners;
-use crate::observed::survey::Heard;
+use crate::observed::survey::ConcurrentUpdates;
 use crate::observed::{AccountOnServer, Live, Server, Stored};
 use crate::plan::{Plan, plan};
 use crate::sign::{Seed, Signer as _, issue};
@@ -58,7 +58,7 @@ impl Case {
                     &application(&definition.topology, &definition.accounts[0], &<_>::default()).unwrap(),
                 ),
                 listeners: Listeners::NotAsked,
-                heard: Heard::Nothing,
+                concurrent_updates: ConcurrentUpdates::Nothing,
                 out_of_reach: false,
             }],
         };

@@ -10,12 +10,12 @@ use super::exports_imports::{self, Peer};
 use super::listening::{Listening, listening};
 use super::mappings::{MappingPlan, mapping_removal, mappings};
 use super::preflight::{self, tokens};
-use super::pushes::{self, Context, Reason, pushes};
-use super::starts::{Start, place_of_application, starts};
+use super::pushes::{self, PushContext, Reason, pushes};
+use super::starts::{Start, index_of_application, starts};
 use super::streams::{SUBJECT_REMOVED, StreamPlan, removal, streams};
-use super::{AccountPlan, Options, Plan, way_back};
+use super::{AccountPlan, Options, Plan, own_jetstream};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::{APPLICATION_TAG, REGION_TAG, Seat, application_tag, region_tag};
+use crate::desired::regional::{APPLICATION_TAG, AccountRole, REGION_TAG, application_tag, region_tag};
 use crate::lint::{Entry, LintInput, Listener, lint};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
@@ -54,19 +54,19 @@ pub fn plan(
         })
         .collect();
     let accounts = desired.iter().enumerate().map(|(index, account)| {
-        let of_application = place_of_application(desired, index);
+        let of_application = index_of_application(desired, index);
         if observed.accounts[of_application].out_of_reach {
-            return way_back::account_plan(account, starts[index].as_ref());
+            return own_jetstream::account_plan(account, starts[index].as_ref());
         }
         let (account, mut skipped) = leave_out(account, &without);
-        if account.seat == Seat::Application && account.account.layout == Layout::Regional {
+        if account.account_role == AccountRole::Application && account.account.layout == Layout::Regional {
             let unseen = preflight::missing_served(topology, &observed.deployment).into_iter();
             skipped.extend(unseen.map(|(_, cluster)| format!("cluster {cluster}")));
         }
         let jetstream = &observed.accounts[of_application].jetstream;
         let application = starts[of_application].as_ref().map(|start| &start.claims);
-        let context = Context { peers: &peers, application, options, now };
-        let around = Around { observed, clusters: &clusters, application: jetstream, without_lease, context };
+        let context = PushContext { peers: &peers, application, options, now };
+        let around = AccountContext { observed, clusters: &clusters, application: jetstream, without_lease, context };
         let (mut planned, mut found) =
             account_plan(&account, &observed.accounts[index], starts[index].as_ref(), &around);
         findings.extend(preflight::not_the_system_account(&planned.name, &planned.id, &observed.system_account));
@@ -83,12 +83,12 @@ pub fn plan(
         accounts.iter().flat_map(|account| &account.streams.changes),
         &observed.deployment,
     ));
-    let out_of_reach = way_back::out_of_reach(desired, observed);
+    let out_of_reach = own_jetstream::out_of_reach(desired, observed);
     if out_of_reach.is_empty() {
         findings.extend(unknown_prunes(desired, observed, options));
     }
     findings.extend(out_of_reach);
-    admit(&mut findings, options);
+    downgrade_allowed(&mut findings, options);
     // Findings about a whole region appear once per account.
     let mut said = HashSet::new();
     findings.retain(|finding| said.insert((finding.code, finding.place.clone(), finding.message.clone())));
@@ -97,21 +97,21 @@ pub fn plan(
 }
 
 /// Facts about the deployment that an account's plan depends on.
-struct Around<'a> {
+struct AccountContext<'a> {
     observed: &'a Observed,
     clusters: &'a [&'a str],
     /// JetStream of the application's account: this account, or the one that a regional account serves.
     application: &'a ObservedJetStream,
     /// `true` if the run may go on without the lease.
     without_lease: bool,
-    context: Context<'a>,
+    context: PushContext<'a>,
 }
 
 /// Refuses a regional account that is marked as another application's: a push would take over that application's
 /// account.
 fn serves_another(desired: &DesiredAccount<'_>, start: Option<&Start>) -> Option<Finding> {
-    let claims = start.and_then(Start::existing).filter(|_| desired.seat != Seat::Application)?;
-    let region = desired.seat.region()?;
+    let claims = start.and_then(Start::existing).filter(|_| desired.account_role != AccountRole::Application)?;
+    let region = desired.account_role.region()?;
     let (own, any) = (application_tag(&desired.account.id), APPLICATION_TAG);
     let tags = claims.tags();
     let refuse = |message: String, next: &str| {
@@ -195,7 +195,7 @@ fn leave_out<'a, 'd>(
 }
 
 /// Turns errors that `--allow` admits into warnings.
-pub fn admit(findings: &mut [Finding], options: &Options) {
+pub fn downgrade_allowed(findings: &mut [Finding], options: &Options) {
     for finding in findings.iter_mut().filter(|f| f.severity == Severity::Error && options.allows(f.code)) {
         finding.severity = Severity::Warning;
     }
@@ -205,9 +205,9 @@ fn account_plan(
     desired: &DesiredAccount<'_>,
     found: &ObservedAccount,
     start: Option<&Start>,
-    around: &Around<'_>,
+    around: &AccountContext<'_>,
 ) -> (AccountPlan, Vec<Finding>) {
-    let Around { observed, clusters, application, context, without_lease } = around;
+    let AccountContext { observed, clusters, application, context, without_lease } = around;
     let (name, options) = (&desired.name, context.options);
     let mut findings = Vec::new();
     let stored = start.map(|start| start.claims.mappings()).unwrap_or_default();
@@ -250,7 +250,7 @@ fn account_plan(
     let account = AccountPlan {
         name: name.clone(),
         id: desired.id.clone(),
-        region: desired.seat.region().map(|region| region.name.clone()),
+        region: desired.account_role.region().map(|region| region.name.clone()),
         new: start.is_some_and(|start| start.token.is_none()),
         current: start.map(|start| start.claims.clone()),
         mappings,
@@ -270,7 +270,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
     let mut findings = Vec::new();
     let starts = starts(desired, observed, now, &mut findings);
     // Another tool may have dated the stored tokens wrongly. Removing our entries does not make that worse.
-    admit(&mut findings, &Options { allow: vec!["issued-in-future".to_owned()], ..Options::default() });
+    downgrade_allowed(&mut findings, &Options { allow: vec!["issued-in-future".to_owned()], ..Options::default() });
     let accounts = desired.iter().zip(&observed.accounts).zip(&starts).map(|((wanted, found), start)| {
         let stored = start.as_ref().map(|start| start.claims.mappings()).unwrap_or_default();
         let names: Vec<String> = wanted.account.virtual_streams.iter().map(|s| s.name.to_string()).collect();
@@ -297,7 +297,7 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         }
     });
     let accounts = accounts.collect();
-    findings.extend(way_back::out_of_reach(desired, observed));
+    findings.extend(own_jetstream::out_of_reach(desired, observed));
     Plan { accounts, findings }
 }
 

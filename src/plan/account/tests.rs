@@ -1,9 +1,9 @@
 use super::*;
 use crate::desired::tests::{app, application, regional, stream, topology};
-use crate::desired::{Options as DesiredOptions, accounts};
+use crate::desired::{DesiredOptions, accounts};
 use crate::model::claims::TrustAnchor;
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::observed::survey::Heard;
+use crate::observed::survey::ConcurrentUpdates;
 use crate::observed::{AccountOnServer, Deployment, Detail, Live, Server, Stored};
 use crate::plan::starts::is_nowhere;
 use crate::plan::{Push, Stage};
@@ -26,7 +26,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
         stored: Stored::Token(token.clone()),
         live: Live::NotLoaded,
     };
-    let started = |heard: Heard| {
+    let started = |concurrent_updates: ConcurrentUpdates| {
         let observed = Observed {
             deployment: Deployment { servers: vec![server.clone()], expected: 1 },
             system_account: Seed::generate(KeyKind::Account).unwrap().public_key(),
@@ -36,7 +36,7 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
                 servers: vec![on_server.clone()],
                 jetstream: ObservedJetStream::default(),
                 listeners: Listeners::NotAsked,
-                heard,
+                concurrent_updates,
                 out_of_reach: false,
             }],
         };
@@ -46,17 +46,17 @@ fn pushes_that_changed_the_same_differently_stop_the_run() {
         (start, findings)
     };
 
-    let (start, findings) = started(Heard::Nothing);
+    let (start, findings) = started(ConcurrentUpdates::Nothing);
     assert_eq!((findings, start.merged), (vec![], false));
 
     let mut both = claims.clone();
     both["nats"]["tags"] = json!(["theirs"]);
     let merged = TrustedClaims::reviewed(both).unwrap();
-    let (start, findings) = started(Heard::Merged(Box::new(merged)));
+    let (start, findings) = started(ConcurrentUpdates::Merged(Box::new(merged)));
     assert_eq!((findings, start.merged, start.claims.tags()), (vec![], true, vec!["theirs"]));
 
     let conflicts = ["nats.limits.conn: from 1 to 2, and to 3", "nats.description: from nothing to a, and to b"];
-    let (start, findings) = started(Heard::Conflict(conflicts.map(str::to_owned).to_vec()));
+    let (start, findings) = started(ConcurrentUpdates::Conflict(conflicts.map(str::to_owned).to_vec()));
     let [Finding { code, severity, place, message, lines: _, next }] = &findings[..] else { panic!("{findings:#?}") };
     assert_eq!((*code, *severity, &**place, start.merged), ("pushes-conflict", Severity::Error, "account APP", false));
     assert!(message.contains("another tool pushed a token of it that was made from an older one"), "{message}");
@@ -111,27 +111,27 @@ fn what_was_taken_back_is_in_force_before_streams_are_made() {
         servers: Vec::new(),
         jetstream: ObservedJetStream::default(),
         listeners: Listeners::NotAsked,
-        heard: Heard::Nothing,
+        concurrent_updates: ConcurrentUpdates::Nothing,
         out_of_reach: false,
     };
     for mut desired in desired.clone() {
         // Without signed activation tokens the run would request them again.
-        if desired.seat == Seat::Application {
+        if desired.account_role == AccountRole::Application {
             desired.imports.clear();
         }
         let stages = |claims: &TrustedClaims, merged: bool| {
             let start = Start { token: Some("a.b.c".to_owned()), claims: claims.clone(), newest_iat: 1, merged };
             let defined = HashSet::from(["foo"]);
             let mappings = mappings(&desired.name, &defined, &desired.mappings, &claims.mappings(), &[], &options);
-            let application = Some(claims).filter(|_| desired.seat != Seat::Application);
-            let context = Context { peers: &peers, application, options: &options, now: 2000 };
+            let application = Some(claims).filter(|_| desired.account_role != AccountRole::Application);
+            let context = PushContext { peers: &peers, application, options: &options, now: 2000 };
             pushes(&desired, &start, &found, &mappings, &context).pushes
         };
         let all = stages(&claims(&desired.id), false);
         let of = |pushes: &[Push]| pushes.iter().map(|push| push.stage).collect::<Vec<_>>();
-        let (first, last) = match desired.seat {
-            Seat::Application => (Stage::ApplicationLinks, Stage::Mappings),
-            Seat::Regional(_) => (Stage::RegionalExports, Stage::RegionalImports),
+        let (first, last) = match desired.account_role {
+            AccountRole::Application => (Stage::ApplicationExportsImports, Stage::Mappings),
+            AccountRole::Regional(_) => (Stage::RegionalExports, Stage::RegionalImports),
         };
         assert_eq!(of(&all), [first, last], "{}", desired.name);
         assert_eq!(of(&stages(&all[0].claims, false)), [last]);

@@ -6,7 +6,7 @@
 //! the new stream begins after every sequence that readers have read.
 
 use super::AccountPlan;
-use super::starts::place_of_application;
+use super::starts::index_of_application;
 use super::stream_change::StreamChange;
 use crate::desired::{DesiredAccount, DesiredStream, Role, metadata};
 use crate::model::finding::Finding;
@@ -33,15 +33,15 @@ pub(super) fn begin_behind(
     now: u64,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for place in 0..plans.len() {
-        let application = place_of_application(desired, place);
-        let members = (0..plans.len()).filter(|member| place_of_application(desired, *member) == application);
+    for index in 0..plans.len() {
+        let application = index_of_application(desired, index);
+        let members = (0..plans.len()).filter(|member| index_of_application(desired, *member) == application);
         let streams: Vec<&ObservedStream> =
             members.flat_map(|member| &observed.accounts[member].jetstream.streams).collect();
-        let plan = &mut plans[place];
+        let plan = &mut plans[index];
         let made = plan.streams.changes.iter_mut();
         for change in made.filter(|change| change.action == Action::Create && change.role.captures()) {
-            let Some(stream) = desired[place].streams.iter().find(|stream| stream.name == change.name) else {
+            let Some(stream) = desired[index].streams.iter().find(|stream| stream.name == change.name) else {
                 continue;
             };
             let readers = streams.iter().filter(|stream| may_have_read(stream, change)).copied().collect();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::desired::tests::{app, mirrored, regional, stream, topology};
-use crate::desired::{Options as DesiredOptions, accounts};
+use crate::desired::{DesiredOptions, accounts};
 use crate::model::claims::TrustAnchor;
 use crate::model::finding::Severity;
 use crate::model::nkey::KeyKind;
@@ -8,7 +8,7 @@ use crate::model::virtual_stream::Account;
 use crate::observed::Deployment;
 use crate::observed::jetstream::{ObservedJetStream, SourceState, StreamState};
 use crate::observed::listeners::Listeners;
-use crate::observed::survey::{Heard, ObservedAccount};
+use crate::observed::survey::{ConcurrentUpdates, ObservedAccount};
 use crate::plan::Options;
 use crate::plan::streams::streams;
 use crate::sign::{Seed, Signer as _};
@@ -42,7 +42,7 @@ fn begins(
             servers: Vec::new(),
             jetstream: ObservedJetStream { info: json!({}), streams, ..<_>::default() },
             listeners: Listeners::NotAsked,
-            heard: Heard::Nothing,
+            concurrent_updates: ConcurrentUpdates::Nothing,
             out_of_reach: false,
         }
     });
@@ -159,7 +159,10 @@ fn a_home_stream_begins_right_behind_its_mirrors() {
     let (made, findings) = begins(&account, None, &[], &without("foo-home", 20));
     assert_eq!(made, ["foo-home 21 null \"true\""]);
     let [Finding { code: "made-anew", message, next, .. }] = &findings[..] else { panic!("{findings:#?}") };
-    assert!(message.contains("though foo mirrored it") && message.contains("`create` of a key that they still show"), "{message}");
+    assert!(
+        message.contains("though foo mirrored it") && message.contains("`create` of a key that they still show"),
+        "{message}"
+    );
     assert!(next.contains("hold as a lock"), "{next}");
     assert_eq!(begins(&account, Some((2, 10)), &[], &without("foo-home", 20)).0, ["foo-home 21 \"21\" \"true\""]);
     assert_eq!(begins(&account, None, &["west"], &without("foo-home", 20)).0, ["foo-home 10021 null \"true\""]);

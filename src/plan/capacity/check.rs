@@ -1,7 +1,7 @@
 //! Checks whether there is room for everything that a plan makes.
 
 use super::{account, consumers, servers};
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::desired::{DesiredAccount, lease};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
@@ -78,7 +78,7 @@ fn lease_to_make(
     observed: &ObservedJetStream,
 ) -> Option<Map<String, Value>> {
     let there = observed.stream(lease::STREAM).is_some() || observed.unknown_stream(lease::STREAM).is_some();
-    let is_here = desired.seat == Seat::Application && !desired.streams.is_empty();
+    let is_here = desired.account_role == AccountRole::Application && !desired.streams.is_empty();
     let changes = !(streams.changes.is_empty() && consumers.changes.is_empty());
     (is_here && changes && !there).then(|| lease::config(Some(desired)))
 }

@@ -63,13 +63,13 @@ pub struct ActivationRequest {
 
 /// Result of an edit.
 #[derive(Debug, Clone, Default)]
-pub(in crate::plan) struct Edited {
+pub(in crate::plan) struct ClaimsEdit {
     pub changes: Vec<ClaimChange>,
     pub activations: Vec<ActivationRequest>,
     pub findings: Vec<Finding>,
 }
 
-impl Edited {
+impl ClaimsEdit {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.activations.is_empty()
     }

@@ -1,14 +1,18 @@
 //! Adds and corrects exports.
 
-use super::change::{ClaimPart, Edited, is_ours};
+use super::change::{ClaimPart, ClaimsEdit, is_ours};
 use crate::desired::DesiredAccount;
 use crate::model::claims::{Export, TrustedClaims, covers};
 use crate::model::finding::Finding;
 use crate::plan::{Action, Options};
 
 /// Adds and corrects exports. A wider export replaces narrower ones of ours.
-pub(in crate::plan) fn exports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
-    let mut edited = Edited::default();
+pub(in crate::plan) fn exports(
+    claims: &mut TrustedClaims,
+    desired: &DesiredAccount<'_>,
+    options: &Options,
+) -> ClaimsEdit {
+    let mut edited = ClaimsEdit::default();
     let place = |subject: &str| format!("account {}, export {subject}", desired.name);
     for wanted in &desired.exports {
         let kind = wanted.kind.as_str();

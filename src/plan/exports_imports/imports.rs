@@ -1,15 +1,15 @@
 //! Adds and corrects imports, and requests their activation tokens.
 
-use super::change::{ActivationRequest, ClaimChange, ClaimPart, Edited, Peer, is_ours};
+use super::change::{ActivationRequest, ClaimChange, ClaimPart, ClaimsEdit, Peer, is_ours};
 use super::exports::nested;
 use super::removal::remove_imports;
 use super::requests::close_imports;
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
-use crate::model::claims::{Activation, Import, ImportSpec, LinkKind, TrustedClaims, covers};
+use crate::desired::regional::AccountRole;
+use crate::model::claims::{Activation, ExportKind, Import, ImportSpec, TrustedClaims, covers};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
-use crate::model::prefixes::{NEAR, is_below, near};
+use crate::model::prefixes::{REGION_PREFIX, is_below, region_prefix};
 use crate::plan::{Action, Options};
 
 /// Adds and corrects imports, and removes those that the definition no longer allows. Requests activation tokens where
@@ -20,7 +20,7 @@ pub(in crate::plan) fn imports(
     peers: &[Peer<'_>],
     options: &Options,
     now: u64,
-) -> Edited {
+) -> ClaimsEdit {
     let mut edited = close_imports(claims, desired, options);
     edited.append(of_other_clusters(claims, desired));
     let lifetime = desired.account.activation_lifetime;
@@ -81,9 +81,9 @@ fn make_room(
     wanted: &ImportSpec,
     account: &str,
     options: &Options,
-    edited: &mut Edited,
+    edited: &mut ClaimsEdit,
 ) -> Option<ImportSpec> {
-    if wanted.kind == LinkKind::Stream || claims.imports().iter().any(|import| is_same(import, wanted)) {
+    if wanted.kind == ExportKind::Stream || claims.imports().iter().any(|import| is_same(import, wanted)) {
         return Some(wanted.clone());
     }
     let local = wanted.local();
@@ -129,11 +129,12 @@ fn make_room(
 
 /// Removes a regional account's imports for clusters that no longer use its region. Otherwise two regions would answer
 /// their pull requests.
-fn of_other_clusters(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
-    let Seat::Regional(region) = desired.seat else { return Edited::default() };
+fn of_other_clusters(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> ClaimsEdit {
+    let AccountRole::Regional(region) = desired.account_role else { return ClaimsEdit::default() };
     let application = desired.account.id.to_string();
-    let uses = |import: &Import| region.clusters().any(|cluster| is_below(&import.subject, &near(cluster)));
-    let clusters = |import: &Import| is_below(&import.subject, NEAR) && import.account == application && !uses(import);
+    let uses = |import: &Import| region.clusters().any(|cluster| is_below(&import.subject, &region_prefix(cluster)));
+    let clusters =
+        |import: &Import| is_below(&import.subject, REGION_PREFIX) && import.account == application && !uses(import);
     let why = |_: &str| Some("clients of that cluster do not use this region".to_owned());
     remove_imports(claims, clusters, why)
 }

@@ -15,13 +15,13 @@ mod removal;
 mod requests;
 mod user_permissions;
 
-pub(super) use change::Edited;
+pub(super) use change::ClaimsEdit;
 pub use change::{ActivationRequest, ClaimChange, ClaimPart, Peer, is_ours};
 pub use checks::claim_drift;
 pub(super) use checks::exceeded;
 pub(super) use exports::exports;
 pub(super) use imports::imports;
-pub(super) use regional_account::{founding, furnish, signing_key};
+pub(super) use regional_account::{init_claims, initial_claims, signing_key};
 pub(super) use removal::{remove_exports, remove_imports};
 pub(super) use requests::close_exports;
 pub use requests::left_open;

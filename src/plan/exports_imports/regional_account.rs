@@ -1,8 +1,8 @@
 //! The initial claims of a regional account: limits, tags and keys.
 
-use super::change::{ClaimPart, Edited};
+use super::change::{ClaimPart, ClaimsEdit};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::{self, Seat};
+use crate::desired::regional::{self, AccountRole};
 use crate::model::claims::TrustedClaims;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::RegionalAccounts;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 const CONNECTIONS: i64 = 16;
 
 /// Returns the initial claims of a regional account, without exports.
-pub(in crate::plan) fn founding(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<String, Value> {
+pub(in crate::plan) fn initial_claims(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<String, Value> {
     let mut nats = Map::new();
     nats.insert("limits".to_owned(), Value::Object(limits(desired, application)));
     nats.insert("default_permissions".to_owned(), json!({ "pub": {}, "sub": {} }));
@@ -56,14 +56,14 @@ fn limits(desired: &DesiredAccount<'_>, application: &TrustedClaims) -> Map<Stri
 }
 
 /// Marks a regional account, and sets its limits.
-pub(in crate::plan) fn furnish(
+pub(in crate::plan) fn init_claims(
     claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
     application: Option<&TrustedClaims>,
     new: bool,
-) -> Edited {
-    let mut edited = Edited::default();
-    let (Seat::Regional(region), Some(application)) = (desired.seat, application) else { return edited };
+) -> ClaimsEdit {
+    let mut edited = ClaimsEdit::default();
+    let (AccountRole::Regional(region), Some(application)) = (desired.account_role, application) else { return edited };
     if new {
         edited.note(Action::Create, ClaimPart::Account, &desired.name);
     }
@@ -88,8 +88,8 @@ pub(in crate::plan) fn furnish(
 }
 
 /// Adds a signing key to an account whose other keys are lost.
-pub(in crate::plan) fn signing_key(claims: &mut TrustedClaims, key: &PublicKey) -> Edited {
-    let mut edited = Edited::default();
+pub(in crate::plan) fn signing_key(claims: &mut TrustedClaims, key: &PublicKey) -> ClaimsEdit {
+    let mut edited = ClaimsEdit::default();
     if claims.add_signing_key(key) {
         edited.note(Action::Create, ClaimPart::SigningKey, key.to_string());
     }

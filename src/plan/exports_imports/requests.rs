@@ -1,11 +1,11 @@
 //! Opens and closes the requests that a definition allows applications (`map_requests`).
 
-use super::change::{Edited, is_ours};
+use super::change::{ClaimsEdit, is_ours};
 use super::exports::exports;
 use super::removal::{remove_exports, remove_imports};
 use crate::desired::DesiredAccount;
 use crate::desired::exports_imports::opened;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::claims::{AccountClaims, Export, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::virtual_stream::Layout;
@@ -31,7 +31,7 @@ fn closes(subject: &str, desired: &DesiredAccount<'_>, options: &Options) -> boo
 /// Warns of open requests of all virtual streams that the definition does not mention. Another definition may have
 /// opened them.
 pub fn left_open(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
-    if desired.seat != Seat::Application || desired.account.layout != Layout::Regional {
+    if desired.account_role != AccountRole::Application || desired.account.layout != Layout::Regional {
         return None;
     }
     if desired.account.map_requests.is_some() {
@@ -62,7 +62,7 @@ pub(in crate::plan) fn close_exports(
     claims: &mut TrustedClaims,
     desired: &DesiredAccount<'_>,
     options: &Options,
-) -> Edited {
+) -> ClaimsEdit {
     let goes = |export: &Export| closes(&export.subject, desired, options);
     let mut edited = remove_exports(claims, goes, reason);
     if !edited.is_empty() {
@@ -73,7 +73,7 @@ pub(in crate::plan) fn close_exports(
 }
 
 /// Removes imports that allow more than the definition.
-pub(super) fn close_imports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> Edited {
+pub(super) fn close_imports(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>, options: &Options) -> ClaimsEdit {
     remove_imports(claims, |import| closes(&import.subject, desired, options), reason)
 }
 

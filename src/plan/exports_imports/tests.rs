@@ -1,7 +1,7 @@
 use super::*;
 use crate::desired::DesiredAccount;
 use crate::desired::tests::{regional, stream, topology};
-use crate::desired::{Options as DesiredOptions, accounts};
+use crate::desired::{DesiredOptions, accounts};
 use crate::model::claims::{AccountClaims, Import, TrustedClaims};
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::{KeyKind, PublicKey};
@@ -27,7 +27,7 @@ fn adopt() -> Options {
 }
 
 /// Edits the application's account. Returns the edit and the claims afterwards.
-fn edited(account: &Account, claims: &TrustedClaims, options: &Options) -> (Edited, TrustedClaims) {
+fn edited(account: &Account, claims: &TrustedClaims, options: &Options) -> (ClaimsEdit, TrustedClaims) {
     let desired = accounts(topology(), account, &DesiredOptions::default()).unwrap().remove(0);
     let mut claims = claims.clone();
     let mut all = exports(&mut claims, &desired, options);

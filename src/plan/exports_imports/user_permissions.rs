@@ -1,8 +1,8 @@
 //! Permissions on an account's own JetStream for users without permissions of their own.
 
-use super::change::{ClaimPart, Edited};
+use super::change::{ClaimPart, ClaimsEdit};
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::claims::{AccountClaims, Permissions, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::subject::SubjectFilter;
@@ -11,8 +11,8 @@ use crate::plan::Action;
 
 /// Sets `restrict_users`: denies subjects to users without permissions of their own, unless the account sets default
 /// permissions.
-pub(in crate::plan) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> Edited {
-    let mut edited = Edited::default();
+pub(in crate::plan) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAccount<'_>) -> ClaimsEdit {
+    let mut edited = ClaimsEdit::default();
     let Some(denied) = &desired.denied else { return edited };
     if *claims.default_permissions() != Permissions::default() {
         return edited;
@@ -29,7 +29,7 @@ pub(in crate::plan) fn restrict(claims: &mut TrustedClaims, desired: &DesiredAcc
 /// request by the name of a write stream can change or empty the stream. The warning appears only when the account's
 /// claims change anyway.
 pub(in crate::plan) fn reachable(desired: &DesiredAccount<'_>, claims: &AccountClaims) -> Option<Finding> {
-    if desired.account.layout != Layout::Regional || desired.seat != Seat::Application {
+    if desired.account.layout != Layout::Regional || desired.account_role != AccountRole::Application {
         return None;
     }
     let open = |allow: &[String], deny: &[String]| {

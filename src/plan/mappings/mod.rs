@@ -10,7 +10,7 @@ use crate::desired::regional::JETSTREAM;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, Mapping, MappingSet, RawMapping};
 use crate::model::names::is_transform;
-use crate::model::prefixes::{CAPTURED, NEAR, is_below, split_captured};
+use crate::model::prefixes::{CAPTURE_PREFIX, REGION_PREFIX, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use serde::Serialize;
@@ -231,7 +231,7 @@ impl<'a> OwnedStreams<'a> {
     /// Returns the owner of all destinations, if they are ours. No stream may capture a destination below the prefix of
     /// captured subjects. Then a run was handing its cluster over to another region.
     fn owner(&self, destinations: &[Destination]) -> Option<Owned<'a>> {
-        let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), is_below(&to.subject, CAPTURED)));
+        let owners = destinations.iter().map(|to| (self.owner_of(&to.subject), is_below(&to.subject, CAPTURE_PREFIX)));
         let mut owners = owners.filter(|(owner, captured)| owner.is_some() || !captured).map(|(owner, _)| owner);
         let first = owners.next()??;
         owners.all(|owner| owner == Some(first)).then_some(first)
@@ -240,7 +240,7 @@ impl<'a> OwnedStreams<'a> {
     fn owner_of(&self, destination: &str) -> Option<Owned<'a>> {
         let named =
             |skipped: usize| destination.split('.').skip(skipped).find_map(|token| self.by_name.get(token)).copied();
-        if is_below(destination, NEAR) {
+        if is_below(destination, REGION_PREFIX) {
             // `$VS.west.>` is for all virtual streams, `$VS.west.API.STREAM.INFO.foo` for one.
             return Some(named(2).map_or(Owned::Shared, Owned::By));
         }
@@ -277,7 +277,7 @@ impl<'a> OwnedStreams<'a> {
     /// Returns `true` if the destinations capture messages for virtual streams, and `so` returns `true` for each of
     /// these.
     fn all_below(&self, destinations: &[Destination], so: &dyn Fn(&str) -> bool) -> bool {
-        let filters = destinations.iter().filter(|to| is_below(&to.subject, CAPTURED));
+        let filters = destinations.iter().filter(|to| is_below(&to.subject, CAPTURE_PREFIX));
         let subjects = filters.map(|to| captured(&to.subject));
         let both = subjects.flat_map(|subject| [anywhere(&subject), Some(subject)].into_iter().flatten());
         let filters: Vec<_> = both.filter_map(|subject| SubjectFilter::parse(&subject).ok()).collect();
@@ -300,7 +300,7 @@ impl<'a> OwnedStreams<'a> {
 
 /// Returns the subject as home streams capture it, for any cluster: `$VW.*.foo.>` for `$VW.west.foo.>`.
 fn anywhere(subject: &str) -> Option<String> {
-    split_captured(subject).map(|(_, rest)| format!("{CAPTURED}.*.{rest}"))
+    split_captured(subject).map(|(_, rest)| format!("{CAPTURE_PREFIX}.*.{rest}"))
 }
 
 /// Returns the subject filter that matches a destination's messages, with `*` for its functions.

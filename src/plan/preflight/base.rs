@@ -56,7 +56,7 @@ pub struct AccountRef<'a> {
 }
 
 /// A token by a key that is not trusted.
-struct Stranger {
+struct UntrustedToken {
     claims: AccountClaims,
     holders: String,
     /// `true` if a server reports that it trusts the key.
@@ -83,7 +83,7 @@ pub fn base(
     }
     let mut best: Option<((u64, usize), String, TrustedClaims)> = None;
     let mut newest_iat = 0;
-    let mut strangers: Vec<Stranger> = Vec::new();
+    let mut strangers: Vec<UntrustedToken> = Vec::new();
     let mut unreadable: Vec<String> = Vec::new();
     for (token, servers) in &holders {
         let servers: BTreeSet<&str> = servers.iter().copied().collect();
@@ -97,13 +97,13 @@ pub fn base(
             }
             Err(Untrusted::Stranger(claims)) => {
                 let servers_trust = does_some_server_trust(deployment, claims.issuer());
-                strangers.push(Stranger { claims: *claims, holders: servers, servers_trust });
+                strangers.push(UntrustedToken { claims: *claims, holders: servers, servers_trust });
                 continue;
             }
         };
         newest_iat = newest_iat.max(claims.issued_at());
         if !does_some_server_trust(deployment, claims.issuer()) {
-            strangers.push(Stranger { claims: (*claims).clone(), holders: servers, servers_trust: false });
+            strangers.push(UntrustedToken { claims: (*claims).clone(), holders: servers, servers_trust: false });
             continue;
         }
         // If two tokens were issued in the same second, more servers have the one that was pushed last.
@@ -197,7 +197,7 @@ fn what_to_do_about_others(newest: Option<u64>) -> &'static str {
     }
 }
 
-impl Stranger {
+impl UntrustedToken {
     /// Returns the finding. `newest` is the issue time of the newest trusted token.
     fn finding(&self, place: &str, newest: Option<u64>, anchor: &TrustAnchor, deployment: &Deployment) -> Finding {
         let Self { claims, holders, servers_trust } = self;
@@ -267,7 +267,7 @@ pub(in crate::plan) fn tokens(on_server: &AccountOnServer) -> Vec<&str> {
     stored.into_iter().chain(live).collect()
 }
 
-fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[Stranger]) -> Finding {
+fn nowhere(place: &str, on_servers: &[AccountOnServer], strangers: &[UntrustedToken]) -> Finding {
     if !strangers.is_empty() {
         let issuers: BTreeSet<String> = strangers.iter().map(|stranger| stranger.claims.issuer().to_string()).collect();
         let issuers = issuers.into_iter().collect::<Vec<_>>().join(", ");

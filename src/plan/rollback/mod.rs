@@ -4,12 +4,13 @@
 //! to the present claims. So edits of other tools, between our pushes or since, are kept. Conflicting edits are
 //! refused. Undoing a stage that may not have been pushed is harmless, because the merge finds nothing to undo.
 //!
-//! Start with `undo`, which selects the pushes. `plan` then assembles the rollback from `goal`, `stages` and `leads`.
+//! Start with `undo`, which selects the pushes. `plan` then assembles the rollback from `goal`, `stages` and
+//! `mapping_targets`.
 
 mod changes;
 mod effects;
 mod goal;
-mod leads;
+mod mapping_targets;
 mod plan;
 mod stages;
 mod undo;

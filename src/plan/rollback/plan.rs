@@ -3,11 +3,11 @@
 use super::changes;
 use super::effects::{Effects, Rollback};
 use super::goal::{BY_HAND, CONFLICT, goal};
-use super::leads;
+use super::mapping_targets;
 use super::stages;
 use super::undo::Undo;
 use crate::desired::DesiredAccount;
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::claims::{AccountClaims, Activation, ImportSpec, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::nkey::PublicKey;
@@ -16,8 +16,8 @@ use crate::observed::survey::Observed;
 use crate::plan::account::{known_clusters, lint_mappings};
 use crate::plan::exports_imports::{self, ActivationRequest};
 use crate::plan::pushes::{Push, Reason, Stage};
-use crate::plan::starts::{Start, place_of_application, starts};
-use crate::plan::{AccountPlan, Plan, admit, claims_diff, preflight, way_back};
+use crate::plan::starts::{Start, index_of_application, starts};
+use crate::plan::{AccountPlan, Plan, claims_diff, downgrade_allowed, own_jetstream, preflight};
 use std::ops::Deref;
 
 /// Returns the pushes of a rollback. `desired` are the accounts of the present definition, and `observed` is their
@@ -48,16 +48,16 @@ pub fn rollback(
     let clusters = known_clusters(topology, observed);
     let mut plan = Plan { accounts: Vec::new(), findings };
     let mut effects = Effects::default();
-    for (place, (wanted, start)) in desired.iter().zip(&starts).enumerate() {
-        let found = &observed.accounts[place];
+    for (index, (wanted, start)) in desired.iter().zip(&starts).enumerate() {
+        let found = &observed.accounts[index];
         let current = start.as_ref().and_then(Start::existing);
-        let about = undo.applications.contains(&desired[place_of_application(desired, place)].id);
+        let about = undo.applications.contains(&desired[index_of_application(desired, index)].id);
         if about && undo.makes(&wanted.id) && current.is_some() {
             effects.left.push(wanted.name.clone());
         }
         let mut account = AccountPlan::unchanged(wanted, current.cloned());
         let mut diff = Vec::new();
-        if let (Some(start), Some(current), Some(goal)) = (start, current, &goals[place]) {
+        if let (Some(start), Some(current), Some(goal)) = (start, current, &goals[index]) {
             diff = claims_diff(Some(current.value()), goal.value());
             // A rollback also pushes again what another tool's push removed or lost.
             if !diff.is_empty() || start.merged {
@@ -71,7 +71,7 @@ pub fn rollback(
                 let stored = current.mappings();
                 let listeners = &found.listeners;
                 findings.extend(lint_mappings(wanted, &stored, goal, &account.mappings, &clusters, listeners));
-                findings.extend(leads::restored(wanted, current, goal, found, undo));
+                findings.extend(mapping_targets::restored(wanted, current, goal, found, undo));
             }
         }
         plan.accounts.push(account);
@@ -79,14 +79,14 @@ pub fn rollback(
     }
     let changes = effects.diffs.iter().any(|diff| !diff.is_empty());
     if changes {
-        plan.findings.extend(leads::gone(desired, observed, &goals, undo));
+        plan.findings.extend(mapping_targets::gone(desired, observed, &goals, undo));
     }
     let currents: Vec<Option<&AccountClaims>> =
         starts.iter().map(|start| start.as_ref().and_then(Start::existing).map(Deref::deref)).collect();
-    effects.unused = leads::unused(desired, observed, &currents, &goals);
-    admit(&mut plan.findings, &undo.options);
+    effects.unused = mapping_targets::unused(desired, observed, &currents, &goals);
+    downgrade_allowed(&mut plan.findings, &undo.options);
     // Allowing the finding would restore nothing, and the plan would rely on streams that were not read.
-    plan.findings.extend(way_back::out_of_reach(desired, observed));
+    plan.findings.extend(own_jetstream::out_of_reach(desired, observed));
     plan.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Rollback { plan, effects }
 }
@@ -172,9 +172,10 @@ fn pushes(
     findings: &mut Vec<Finding>,
 ) -> Vec<Push> {
     let mut pushes = Vec::new();
-    let mut steps = stages::between(current.value(), goal.value(), wanted.seat);
+    let mut steps = stages::between(current.value(), goal.value(), wanted.account_role);
     if steps.is_empty() {
-        let stage = if wanted.seat == Seat::Application { Stage::Mappings } else { Stage::RegionalImports };
+        let stage =
+            if wanted.account_role == AccountRole::Application { Stage::Mappings } else { Stage::RegionalImports };
         steps.push((stage, goal.value().clone()));
     }
     for (stage, claims) in steps {

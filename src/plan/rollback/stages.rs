@@ -1,14 +1,14 @@
 //! Orders the steps between two claims so that traffic continues, whatever the difference. Additions come first,
 //! exporters before importers, then the mappings that capture. Removals come last.
 
-use crate::desired::regional::Seat;
+use crate::desired::regional::AccountRole;
 use crate::model::claims::with_entries_of;
-use crate::model::prefixes::{BACK, is_below};
+use crate::model::prefixes::{OWN_JS_PREFIX, is_below};
 use crate::plan::Stage;
 use serde_json::{Map, Value};
 
 /// Returns the claims of each stage that changes something. The last claims are `goal`.
-pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Stage, Value)> {
+pub(super) fn between(current: &Value, goal: &Value, account_role: AccountRole<'_>) -> Vec<(Stage, Value)> {
     let with = |claims: &Value, other: &Value, lists: &[&str]| {
         lists.iter().fold(claims.clone(), |claims, list| with_entries_of(&claims, other, list))
     };
@@ -24,17 +24,17 @@ pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Sta
         claims
     };
     const LINKS: [&str; 2] = ["exports", "imports"];
-    let steps = match seat {
-        Seat::Regional(_) => vec![
+    let steps = match account_role {
+        AccountRole::Regional(_) => vec![
             (Stage::RegionalExports, with(current, goal, &["exports"])),
             (Stage::RegionalImports, kept(&LINKS)),
             (Stage::RegionalImportsGone, kept(&["exports"])),
             (Stage::RegionalExportsGone, goal.clone()),
         ],
-        Seat::Application => vec![
-            (Stage::ApplicationLinks, with_way_back(with(current, goal, &LINKS), goal)),
+        AccountRole::Application => vec![
+            (Stage::ApplicationExportsImports, with_way_back(with(current, goal, &LINKS), goal)),
             (Stage::Mappings, with_missing_way_back(kept(&LINKS), current)),
-            (Stage::ApplicationLinksGone, goal.clone()),
+            (Stage::ApplicationExportsImportsGone, goal.clone()),
         ],
     };
     let mut before = current.clone();
@@ -48,15 +48,17 @@ pub(super) fn between(current: &Value, goal: &Value, seat: Seat<'_>) -> Vec<(Sta
     changed
 }
 
-fn is_way_back(source: &str) -> bool {
-    is_below(source, BACK)
+fn is_own_js_mapping(source: &str) -> bool {
+    is_below(source, OWN_JS_PREFIX)
 }
 
 /// Returns the claims with the mappings to the application's own JetStream as `goal` has them.
 fn with_way_back(mut claims: Value, goal: &Value) -> Value {
     let wanted = goal["nats"]["mappings"].as_object().into_iter().flatten();
-    let wanted: Vec<(String, Value)> =
-        wanted.filter(|(source, _)| is_way_back(source)).map(|(source, to)| (source.clone(), to.clone())).collect();
+    let wanted: Vec<(String, Value)> = wanted
+        .filter(|(source, _)| is_own_js_mapping(source))
+        .map(|(source, to)| (source.clone(), to.clone()))
+        .collect();
     add_mappings(&mut claims, wanted, true);
     claims
 }
@@ -65,8 +67,10 @@ fn with_way_back(mut claims: Value, goal: &Value) -> Value {
 /// are removed last.
 fn with_missing_way_back(mut claims: Value, current: &Value) -> Value {
     let there = current["nats"]["mappings"].as_object().into_iter().flatten();
-    let there: Vec<(String, Value)> =
-        there.filter(|(source, _)| is_way_back(source)).map(|(source, to)| (source.clone(), to.clone())).collect();
+    let there: Vec<(String, Value)> = there
+        .filter(|(source, _)| is_own_js_mapping(source))
+        .map(|(source, to)| (source.clone(), to.clone()))
+        .collect();
     add_mappings(&mut claims, there, false);
     claims
 }
@@ -110,45 +114,57 @@ mod tests {
     #[test]
     fn what_is_gained_comes_before_the_mappings_and_what_is_lost_after_them() {
         let (bare, full) = (claims(&[], &[], &[], 1), claims(&["e"], &["i"], &["$VSH.>", "foo.>"], 2));
-        let up = between(&bare, &full, Seat::Application);
+        let up = between(&bare, &full, AccountRole::Application);
         assert_eq!(
             up,
-            [(Stage::ApplicationLinks, claims(&["e"], &["i"], &["$VSH.>"], 1)), (Stage::Mappings, full.clone())]
+            [
+                (Stage::ApplicationExportsImports, claims(&["e"], &["i"], &["$VSH.>"], 1)),
+                (Stage::Mappings, full.clone())
+            ]
         );
-        let down = between(&full, &bare, Seat::Application);
+        let down = between(&full, &bare, AccountRole::Application);
         assert_eq!(
             down,
-            [(Stage::Mappings, claims(&["e"], &["i"], &["$VSH.>"], 1)), (Stage::ApplicationLinksGone, bare.clone())]
+            [
+                (Stage::Mappings, claims(&["e"], &["i"], &["$VSH.>"], 1)),
+                (Stage::ApplicationExportsImportsGone, bare.clone())
+            ]
         );
-        assert_eq!(between(&full, &full, Seat::Application), []);
+        assert_eq!(between(&full, &full, AccountRole::Application), []);
     }
 
     #[test]
     fn one_token_is_enough_where_nothing_waits_for_another() {
         let (one, two) = (claims(&["e"], &["i", "j"], &["foo.>"], 1), claims(&["e"], &["i", "j"], &["bar.>"], 1));
-        assert_eq!(between(&one, &two, Seat::Application), [(Stage::Mappings, two.clone())]);
+        assert_eq!(between(&one, &two, AccountRole::Application), [(Stage::Mappings, two.clone())]);
     }
 
     #[test]
     fn the_wider_of_two_serves_until_the_last_stage() {
-        let seat = Seat::Regional(&crate::desired::tests::topology().regions[0]);
+        let account_role = AccountRole::Regional(&crate::desired::tests::topology().regions[0]);
         let (narrow, wide) = (claims(&["q", "p.foo"], &[], &[], 1), claims(&["q", "p.>"], &[], &[], 1));
-        assert_eq!(between(&narrow, &wide, seat), [(Stage::RegionalExports, wide.clone())]);
-        assert_eq!(between(&wide, &narrow, seat), [(Stage::RegionalExportsGone, narrow.clone())]);
+        assert_eq!(between(&narrow, &wide, account_role), [(Stage::RegionalExports, wide.clone())]);
+        assert_eq!(between(&wide, &narrow, account_role), [(Stage::RegionalExportsGone, narrow.clone())]);
         let (narrow, wide) = (claims(&[], &["p.foo"], &["m"], 1), claims(&[], &["p.>"], &["m"], 1));
-        assert_eq!(between(&narrow, &wide, Seat::Application), [(Stage::ApplicationLinks, wide.clone())]);
-        assert_eq!(between(&wide, &narrow, Seat::Application), [(Stage::ApplicationLinksGone, narrow.clone())]);
+        assert_eq!(
+            between(&narrow, &wide, AccountRole::Application),
+            [(Stage::ApplicationExportsImports, wide.clone())]
+        );
+        assert_eq!(
+            between(&wide, &narrow, AccountRole::Application),
+            [(Stage::ApplicationExportsImportsGone, narrow.clone())]
+        );
         // Entries that coexisted before may coexist between the steps.
         let (both, more) = (claims(&[], &["p.foo", "p.>"], &[], 1), claims(&[], &["p.foo", "p.>", "r"], &[], 1));
-        assert_eq!(between(&both, &more, Seat::Application), [(Stage::ApplicationLinks, more.clone())]);
+        assert_eq!(between(&both, &more, AccountRole::Application), [(Stage::ApplicationExportsImports, more.clone())]);
     }
 
     #[test]
     fn a_regional_account_exports_first_and_stops_last() {
-        let seat = Seat::Regional(&crate::desired::tests::topology().regions[0]);
+        let account_role = AccountRole::Regional(&crate::desired::tests::topology().regions[0]);
         let (one, other) = (claims(&["e"], &["i"], &[], 1), claims(&["f"], &["j"], &[], 1));
         assert_eq!(
-            between(&one, &other, seat),
+            between(&one, &other, account_role),
             [
                 (Stage::RegionalExports, claims(&["e", "f"], &["i"], &[], 1)),
                 (Stage::RegionalImports, claims(&["e", "f"], &["i", "j"], &[], 1)),

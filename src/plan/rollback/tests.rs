@@ -1,19 +1,19 @@
 use super::super::record::tests::content;
-use super::super::record::{Outcome, Progress};
+use super::super::record::{Outcome, PushProgress};
 use super::plan::activations;
 use super::*;
 use crate::desired::tests::{app, application, stream, topology};
-use crate::desired::{DesiredAccount, Options as DesiredOptions};
+use crate::desired::{DesiredAccount, DesiredOptions};
 use crate::model::claims::TrustedClaims;
 use crate::model::finding::{Finding, Severity};
 use crate::model::nkey::{KeyKind, PublicKey};
-use crate::plan::record::Content;
+use crate::plan::record::RecordContent;
 use crate::sign::{Seed, Signer as _, issue};
 use serde_json::{Value, json};
 
 /// Returns a record of a push to an account.
-fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Content {
-    let mut content = Content { verb: verb.to_owned(), outcome, ..content() };
+fn record(verb: &str, account: u8, outcome: Outcome, progress: PushProgress) -> RecordContent {
+    let mut content = RecordContent { verb: verb.to_owned(), outcome, ..content() };
     let token = &mut content.attempts[0].tokens[0];
     let key = PublicKey::from_bytes(KeyKind::Account, [account; 32]);
     (token.id, token.application, token.progress) = (key.clone(), key, progress);
@@ -21,7 +21,7 @@ fn record(verb: &str, account: u8, outcome: Outcome, progress: Progress) -> Cont
 }
 
 /// Returns the records that `--last` undoes, and the record to which it returns.
-fn last(records: &[Content]) -> (Vec<String>, Option<String>) {
+fn last(records: &[RecordContent]) -> (Vec<String>, Option<String>) {
     let names: Vec<String> = (0..records.len()).map(|number| number.to_string()).collect();
     let named: Vec<Named<'_>> = names.iter().zip(records).map(|(name, content)| Named { name, content }).collect();
     let undo = Undo::last(&named);
@@ -34,36 +34,41 @@ fn names(names: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_last_push_is_undone() {
-    let good = || record("apply", 2, Outcome::Confirmed, Progress::Pushed);
+    let good = || record("apply", 2, Outcome::Confirmed, PushProgress::Pushed);
     assert_eq!(last(&[]), (vec![], None));
     assert_eq!(last(&[good()]), (names(&["0"]), None));
-    let other = record("apply", 3, Outcome::Confirmed, Progress::Pushed);
+    let other = record("apply", 3, Outcome::Confirmed, PushProgress::Pushed);
     assert_eq!(last(&[good(), other.clone(), good()]), (names(&["2"]), Some("0".to_owned())));
     // A finished rollback counts like any other push.
     for outcome in [Outcome::Confirmed, Outcome::Unconfirmed] {
-        let back = record("rollback", 2, outcome, Progress::Pushed);
+        let back = record("rollback", 2, outcome, PushProgress::Pushed);
         assert_eq!(last(&[good(), good(), back]), (names(&["2"]), Some("1".to_owned())));
     }
     // So does a rollback to a record.
-    let mut back = record("rollback", 2, Outcome::Begun, Progress::Pushed);
+    let mut back = record("rollback", 2, Outcome::Begun, PushProgress::Pushed);
     back.back_to = Some("0".to_owned());
     assert_eq!(last(&[good(), good(), back]), (names(&["2"]), Some("1".to_owned())));
 }
 
 #[test]
 fn going_back_that_was_stopped_is_gone_on_with() {
-    let good = || record("apply", 2, Outcome::Confirmed, Progress::Pushed);
+    let good = || record("apply", 2, Outcome::Confirmed, PushProgress::Pushed);
     for outcome in [Outcome::Begun, Outcome::Failed] {
         let stopped = |progress| record("rollback", 2, outcome, progress);
-        for progress in [Progress::Sending, Progress::Pushed] {
+        for progress in [PushProgress::Sending, PushProgress::Pushed] {
             let records = [good(), good(), stopped(progress)];
             assert_eq!(last(&records), (names(&["2", "1"]), Some("0".to_owned())), "{progress:?}");
         }
         // A run that sent nothing has nothing to undo, and does not hide another run.
-        let records = [good(), good(), stopped(Progress::Signed)];
+        let records = [good(), good(), stopped(PushProgress::Signed)];
         assert_eq!(last(&records), (names(&["1"]), Some("0".to_owned())));
-        let records =
-            [good(), good(), stopped(Progress::Sending), stopped(Progress::Signed), stopped(Progress::Pushed)];
+        let records = [
+            good(),
+            good(),
+            stopped(PushProgress::Sending),
+            stopped(PushProgress::Signed),
+            stopped(PushProgress::Pushed),
+        ];
         assert_eq!(last(&records), (names(&["4", "2", "1"]), Some("0".to_owned())));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::nkey::PublicKey;
 use crate::plan::Options;
-use crate::plan::record::{Content, Streamed};
+use crate::plan::record::{RecordContent, Streamed};
 use std::collections::{BTreeSet, HashMap};
 
 /// A record with its name.
@@ -11,7 +11,7 @@ pub struct Named<'r> {
     /// Name of the record.
     pub name: &'r str,
     /// Content of the record.
-    pub content: &'r Content,
+    pub content: &'r RecordContent,
 }
 
 /// The pushes to undo.
@@ -32,9 +32,9 @@ pub struct Undo<'r> {
 impl<'r> Undo<'r> {
     /// Returns to the accounts' state after the record at index `place`. `records` are those of the deployment, the
     /// oldest first.
-    pub fn back_to(records: &[Named<'r>], place: usize) -> Self {
-        let target = records.get(place).copied();
-        let newer = records.get(place + 1..).unwrap_or_default();
+    pub fn back_to(records: &[Named<'r>], index: usize) -> Self {
+        let target = records.get(index).copied();
+        let newer = records.get(index + 1..).unwrap_or_default();
         Self::of(records, newer, target, target.map(|target| applications(target.content)).unwrap_or_default())
     }
 
@@ -72,6 +72,6 @@ impl<'r> Undo<'r> {
     }
 }
 
-fn applications(content: &Content) -> BTreeSet<PublicKey> {
+fn applications(content: &RecordContent) -> BTreeSet<PublicKey> {
     content.sent().map(|token| token.application.clone()).collect()
 }

@@ -4,12 +4,12 @@ pub use super::stream_change::{StreamChange, StreamPlan};
 pub(crate) use super::stream_diff::{Difference, SourceChanges, config_matches, differences, source_differences};
 
 use super::backfill;
-use super::change::{Edited, same, stream_default};
+use super::change::{ConfigEdit, same, stream_default};
 use super::conflicts;
 use super::{Action, Options, Report};
 use crate::desired::{DesiredAccount, DesiredStream, Role};
 use crate::model::finding::Finding;
-use crate::model::prefixes::{CAPTURED, is_below, split_captured};
+use crate::model::prefixes::{CAPTURE_PREFIX, is_below, split_captured};
 use crate::model::subject::SubjectFilter;
 use crate::model::virtual_stream::Account;
 use crate::observed::jetstream::{ObservedJetStream, ObservedStream, Owner, age};
@@ -28,7 +28,9 @@ pub(crate) fn is_former(found: &ObservedStream) -> bool {
     match owner.role {
         Role::Write => {
             let strips = found.config.get("subject_transform").is_some_and(Value::is_object);
-            !strips && found.subjects().next().is_some() && !found.subjects().any(|subject| is_below(subject, CAPTURED))
+            !strips
+                && found.subjects().next().is_some()
+                && !found.subjects().any(|subject| is_below(subject, CAPTURE_PREFIX))
         }
         Role::Home => false,
         Role::Read => {
@@ -45,7 +47,7 @@ pub fn streams(desired: &DesiredAccount<'_>, observed: &ObservedJetStream, optio
     let mut plan = StreamPlan::default();
     for stream in &desired.streams {
         let place = format!("account {}, stream {}", desired.name, stream.name);
-        let mut out = Out { plan: &mut plan, options, place };
+        let mut out = StreamComparison { plan: &mut plan, options, place };
         match (observed.stream(&stream.name), observed.unknown_stream(&stream.name)) {
             (Some(found), _) if found.offline => out.unknown("all its servers are offline"),
             (Some(found), _) => out.existing(stream, found, desired.account),
@@ -85,9 +87,9 @@ fn hand_over(changes: &mut [StreamChange]) {
         return;
     }
     let captured: Vec<Vec<SubjectFilter>> = changes.iter().map(StreamChange::subjects_after).collect();
-    for (place, change) in changes.iter_mut().enumerate().filter(|(_, change)| change.role.captures()) {
+    for (index, change) in changes.iter_mut().enumerate().filter(|(_, change)| change.role.captures()) {
         let given_up: Vec<SubjectFilter> = change.gives_up().collect();
-        let others = || captured.iter().enumerate().filter(|(other, _)| *other != place).flat_map(|(_, to)| to);
+        let others = || captured.iter().enumerate().filter(|(other, _)| *other != index).flat_map(|(_, to)| to);
         change.hands_over =
             !given_up.is_empty() && given_up.iter().all(|subject| others().any(|to| to.covers(subject)));
     }
@@ -157,13 +159,13 @@ fn leftovers<'o>(left: &[&'o ObservedStream], options: &Options, plan: &mut Stre
     deleted
 }
 
-struct Out<'p> {
+struct StreamComparison<'p> {
     plan: &'p mut StreamPlan,
     options: &'p Options,
     place: String,
 }
 
-impl Out<'_> {
+impl StreamComparison<'_> {
     fn refuse(&mut self, code: &'static str, message: impl Into<String>, next: impl Into<String>) {
         self.plan.findings.push(Finding::error(code, &self.place, message, next));
     }
@@ -287,8 +289,8 @@ impl Out<'_> {
         }
     }
 
-    fn compare(&mut self, desired: &DesiredStream<'_>, found: &ObservedStream) -> Edited {
-        let mut edited = Edited::of(&found.config);
+    fn compare(&mut self, desired: &DesiredStream<'_>, found: &ObservedStream) -> ConfigEdit {
+        let mut edited = ConfigEdit::of(&found.config);
         let config = desired.config();
         for difference in differences(&config, &found.config) {
             match difference {
@@ -373,7 +375,7 @@ impl Out<'_> {
         );
     }
 
-    fn sources(&mut self, sources: SourceChanges, found: &ObservedStream, edited: &mut Edited) {
+    fn sources(&mut self, sources: SourceChanges, found: &ObservedStream, edited: &mut ConfigEdit) {
         for change in &sources.fields {
             let name = change.path.trim_start_matches("sources.");
             match (&change.before, &change.after) {

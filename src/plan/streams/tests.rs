@@ -1,5 +1,5 @@
 use super::*;
-use crate::desired::Options as DesiredOptions;
+use crate::desired::DesiredOptions;
 use crate::desired::accounts;
 use crate::desired::tests::{application, mirrored, regional, stream};
 use crate::model::claims::AccountClaims;
@@ -8,7 +8,7 @@ use crate::model::names::{ClusterName, ConsumerName, RegionName, StreamName};
 use crate::model::subject::SubjectFilter;
 use crate::model::topology::{Region, Topology};
 use crate::model::virtual_stream::{Account, ConsumerDefinition, MapRequest, VirtualStream};
-use crate::observed::jetstream::{Arrivals, Gap, ObservedConsumer, Range};
+use crate::observed::jetstream::{Gap, ObservedConsumer, Range, SourceGaps};
 use crate::observed::{Deployment, Server};
 use crate::plan::allowable;
 use crate::plan::backfill::History;
@@ -259,11 +259,11 @@ fn a_gap_that_was_passed_shows_in_the_count() {
     // Only the gap in the stream's messages is reported.
     let range = |first, last| Range { origin: "p0-write-west".to_owned(), first, last };
     let gap = |missing, among| Gap { after: 4, before: 5, missing, among };
-    observed.arrivals.push(Arrivals {
+    observed.source_gaps.push(SourceGaps {
         stream: "p0-read-east".to_owned(),
         missing: 18,
         gaps: vec![gap(2, vec![range(5, 7)]), gap(15, vec![range(11, 25)]), gap(1, vec![range(29, 29)])],
-        ..Arrivals::default()
+        ..SourceGaps::default()
     });
     let checked = crate::verify::streams::streams(&desired(&app(), "2.15.1"), &observed);
     let said: Vec<_> = checked.iter().flat_map(|c| &c.problems).collect();

@@ -5,7 +5,7 @@
 //! because servers may depend on them and they are not ours.
 
 use super::error::TokenStoreError;
-use crate::files::{self, Access, ReadError};
+use crate::files::{self, FileAccess, FileReadError};
 use crate::model::nkey::{KeyKind, PublicKey};
 use crate::sign::SignedToken;
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ impl Preload {
         let edited = edited(&text, &parsed, tokens);
         let failed = |error: std::io::Error| self.unwritten(&error);
         let owner = Owner::of(&self.file).map_err(failed)?;
-        files::replace(&self.file, Access::Usual, &[edited.as_bytes()]).map_err(failed)?;
+        files::replace(&self.file, FileAccess::Usual, &[edited.as_bytes()]).map_err(failed)?;
         owner.give_back(&self.file).map_err(|error| TokenStoreError {
             message: format!("is written, but not as readable as it was: {error}"),
             next: "Give it back its owner and mode, then run apply again.".to_owned(),
@@ -112,7 +112,7 @@ impl Preload {
 
     fn read(&self) -> Result<String, TokenStoreError> {
         files::read_text(&self.file, LARGEST).map_err(|error| match error {
-            ReadError::Missing => TokenStoreError {
+            FileReadError::Missing => TokenStoreError {
                 next: "Name the file that the servers' configuration includes, with the tokens that they have now: \
                        `nsc generate config --mem-resolver` writes a `resolver_preload`."
                     .to_owned(),

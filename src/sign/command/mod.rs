@@ -13,9 +13,9 @@
 
 mod relay;
 
-pub use relay::Hear;
+pub use relay::StderrHandler;
 
-use super::patience::{Patience, Turn};
+use super::patience::{AnswerTime, Patience};
 use super::{SignError, Signer};
 use crate::model::nkey::{KeyError, KeyKind, PublicKey};
 use base64::Engine as _;
@@ -35,7 +35,7 @@ const WAITING: usize = 16;
 /// Most lines that the command may write between two requests.
 const UNASKED: usize = 256;
 /// Time to wait for the rest of its standard error.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const STDERR_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Reason why the command can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ struct Running {
     /// The channel to the thread that writes. A command that does not read blocks that thread, but must not block this
     /// one.
     requests: Option<Sender<String>>,
-    answers: Receiver<Heard>,
+    answers: Receiver<OutputLine>,
     /// Closed when all of the command's standard error has been relayed.
     told: Receiver<Infallible>,
     /// `true` after a failure. Later lines do not count as answers.
@@ -74,7 +74,7 @@ struct Running {
 
 /// A part of the command's standard output.
 #[derive(Debug)]
-enum Heard {
+enum OutputLine {
     Line(String),
     TooLong,
     CutShort,
@@ -85,7 +85,7 @@ impl CommandSigner {
     ///
     /// # Errors
     /// [`CommandError`]
-    pub fn start(command: &str, patience: Patience, hear: Hear) -> Result<Self, CommandError> {
+    pub fn start(command: &str, patience: Patience, hear: StderrHandler) -> Result<Self, CommandError> {
         // The command must not inherit our secrets.
         let mut shell = super::memory::command("sh");
         shell.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -105,9 +105,9 @@ impl CommandSigner {
         if let Some(out) = child.stdout.take() {
             std::thread::spawn(move || {
                 let mut out = BufReader::new(out);
-                while let Some(heard) = next(&mut out) {
-                    let last = !matches!(heard, Heard::Line(_));
-                    if send.send(heard).is_err() || last {
+                while let Some(output) = next(&mut out) {
+                    let last = !matches!(output, OutputLine::Line(_));
+                    if send.send(output).is_err() || last {
                         break;
                     }
                 }
@@ -137,13 +137,13 @@ impl CommandSigner {
 }
 
 /// Reads a whole line, or returns the reason why it is not valid. Returns `None` at the end.
-fn next(out: &mut impl BufRead) -> Option<Heard> {
+fn next(out: &mut impl BufRead) -> Option<OutputLine> {
     let mut line = Vec::new();
     out.take(LONGEST).read_until(b'\n', &mut line).ok().filter(|read| *read > 0)?;
     Some(match line.last() {
-        Some(b'\n') => Heard::Line(String::from_utf8_lossy(&line).into_owned()),
-        _ if line.len() as u64 == LONGEST => Heard::TooLong,
-        _ => Heard::CutShort,
+        Some(b'\n') => OutputLine::Line(String::from_utf8_lossy(&line).into_owned()),
+        _ if line.len() as u64 == LONGEST => OutputLine::TooLong,
+        _ => OutputLine::CutShort,
     })
 }
 
@@ -157,7 +157,7 @@ impl Running {
         answer
     }
 
-    fn answer(&mut self, request: &Value, turn: &Turn) -> Result<Value, String> {
+    fn answer(&mut self, request: &Value, turn: &AnswerTime) -> Result<Value, String> {
         let late = || format!("did not answer within {}", turn.named);
         // If there is no time left, don't make the user press a button.
         if turn.most.is_zero() {
@@ -176,9 +176,9 @@ impl Running {
             return Err("ended without an answer".to_owned());
         }
         let line = match self.answers.recv_timeout(turn.most) {
-            Ok(Heard::Line(line)) => line,
-            Ok(Heard::TooLong) => return Err(format!("answered with more than {} KiB", LONGEST / 1024)),
-            Ok(Heard::CutShort) => return Err("ended in the middle of an answer".to_owned()),
+            Ok(OutputLine::Line(line)) => line,
+            Ok(OutputLine::TooLong) => return Err(format!("answered with more than {} KiB", LONGEST / 1024)),
+            Ok(OutputLine::CutShort) => return Err("ended in the middle of an answer".to_owned()),
             Err(RecvTimeoutError::Timeout) => return Err(late()),
             Err(RecvTimeoutError::Disconnected) => return Err("ended without an answer".to_owned()),
         };
@@ -226,7 +226,7 @@ impl Drop for Running {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        let _ = self.told.recv_timeout(LAST_WORDS);
+        let _ = self.told.recv_timeout(STDERR_TIMEOUT);
     }
 }
 

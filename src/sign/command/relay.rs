@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read as _};
 use std::process::ChildStderr;
 
 /// Receives a line: the part that has arrived so far, and `true` if the line is complete.
-pub type Hear = Box<dyn FnMut(&str, bool) + Send>;
+pub type StderrHandler = Box<dyn FnMut(&str, bool) + Send>;
 
 /// Pause after which the arrived part of a line is relayed.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -16,7 +16,7 @@ const LONGEST: usize = 64 * 1024;
 const WORD: usize = 16;
 
 /// Relays everything until the end.
-pub(super) fn relay(mut from: ChildStderr, mut hear: Hear) {
+pub(super) fn relay(mut from: ChildStderr, mut hear: StderrHandler) {
     let (mut line, mut told, mut buffer) = (Vec::new(), 0, [0; 4096]);
     loop {
         if told < line.len() && !goes_on(&from) {

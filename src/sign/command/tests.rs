@@ -140,7 +140,7 @@ fn what_it_says_on_its_standard_error_is_heard_as_it_comes() {
         seed.public_key()
     );
     let (send, heard) = channel();
-    let hear: Hear = Box::new(move |line, ended| {
+    let hear: StderrHandler = Box::new(move |line, ended| {
         if line == "Touch: " && !ended {
             std::fs::write(&touched, "").unwrap();
         }

@@ -10,7 +10,7 @@ pub use uri::{KeyUri, UriError};
 
 use super::age::secret_line;
 use super::file::KeyFileError;
-use super::patience::{Patience, Turn};
+use super::patience::{AnswerTime, Patience};
 use super::{Ask, SignError, Signer};
 use crate::model::nkey::{KeyKind, PublicKey};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -116,7 +116,7 @@ pub enum TokenError {
 }
 
 /// Time for a thread to return from the module.
-const LEAVES: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A key in a token, and the thread whose session may use it.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Caller {
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        let over = matches!(self.over.recv_timeout(LEAVES), Err(RecvTimeoutError::Disconnected));
+        let over = matches!(self.over.recv_timeout(EXIT_TIMEOUT), Err(RecvTimeoutError::Disconnected));
         // OpenSSL cleans up a thread's data after the thread's last call.
         if let (true, Some(thread)) = (over, self.thread.take()) {
             let _ = thread.join();
@@ -180,7 +180,7 @@ impl TokenSigner {
     /// [`TokenError`]
     pub fn open(uri: KeyUri, pin: &PinInputs, patience: Patience) -> Result<Self, TokenError> {
         let path = uri.module.clone();
-        let no_answer = |error, turn: &Turn| match error {
+        let no_answer = |error, turn: &AnswerTime| match error {
             RecvTimeoutError::Timeout => TokenError::Silent { path: path.clone(), within: turn.named.clone() },
             RecvTimeoutError::Disconnected => TokenError::BrokeOff { path: path.clone() },
         };

@@ -30,7 +30,7 @@ fn case(mappings: Value) -> Case {
 }
 
 impl Case {
-    fn judge(&self, stored: Stored, live: Live) -> Verdict {
+    fn judge(&self, stored: Stored, live: Live) -> TokenState {
         let on_server = AccountOnServer { server: "west-0".to_owned(), cluster: "west".to_owned(), stored, live };
         judge(&self.server, &on_server, &self.expected)
     }
@@ -66,15 +66,15 @@ fn live_mappings_of_real_servers_are_recognised() {
         "$JS.hub.API.STREAM.>": [{ "subject": "$JS.API.STREAM.>", "weight": 100 }],
         "$JS.hub.API.$KV.>": [{ "subject": "$KV.>", "weight": 100 }],
     });
-    assert_eq!(case.judge(case.stored(), case.live(live.clone())), Verdict::Confirmed);
-    assert_eq!(case.judge(Stored::NoAnswer, case.live(live)), Verdict::Confirmed, "a resolver without look-ups");
+    assert_eq!(case.judge(case.stored(), case.live(live.clone())), TokenState::Confirmed);
+    assert_eq!(case.judge(Stored::NoAnswer, case.live(live)), TokenState::Confirmed, "a resolver without look-ups");
 }
 
 #[test]
 fn a_source_that_is_its_own_destination_gets_no_share_of_the_rest() {
     let case = case(json!({ "foo": [{ "subject": "foo", "weight": 20 }, { "subject": "bar", "weight": 30 }] }));
     let live = json!({ "foo": [{ "subject": "foo", "weight": 20 }, { "subject": "bar", "weight": 50 }] });
-    assert_eq!(case.judge(case.stored(), case.live(live)), Verdict::Confirmed);
+    assert_eq!(case.judge(case.stored(), case.live(live)), TokenState::Confirmed);
 }
 
 #[test]
@@ -86,16 +86,16 @@ fn differing_mappings_are_named() {
     });
     let names = |name: &str| vec![name.to_owned()];
     let differ =
-        Verdict::MappingsDiffer { missing: names("bar.>"), unexpected: names("old.>"), changed: names("foo.>") };
+        TokenState::MappingsDiffer { missing: names("bar.>"), unexpected: names("old.>"), changed: names("foo.>") };
     assert_eq!(case.judge(case.stored(), case.live(live)), differ);
 }
 
 #[test]
 fn stored_and_not_loaded_counts_only_with_trust() {
     let mut case = case(json!({}));
-    assert_eq!(case.judge(case.stored(), Live::NotLoaded), Verdict::StoredNotLoaded);
+    assert_eq!(case.judge(case.stored(), Live::NotLoaded), TokenState::StoredNotLoaded);
     case.server.trusted_keys.clear();
-    let untrusted = Verdict::Untrusted { issuer: case.expected.issuer.clone() };
+    let untrusted = TokenState::Untrusted { issuer: case.expected.issuer.clone() };
     assert_eq!(case.judge(case.stored(), Live::NotLoaded), untrusted);
     assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": "older" }))), untrusted);
 }
@@ -105,15 +105,15 @@ fn of_a_cache_counts_what_is_in_force() {
     let mut case = case(json!({}));
     let [none, copy] = [false, true].map(|cached| Stored::NotKept { cached });
     for stored in [&none, &copy] {
-        assert_eq!(case.judge(stored.clone(), case.live(json!({}))), Verdict::Confirmed);
+        assert_eq!(case.judge(stored.clone(), case.live(json!({}))), TokenState::Confirmed);
     }
-    assert_eq!(case.judge(none.clone(), Live::NotLoaded), Verdict::FetchedOnUse);
-    assert_eq!(case.judge(copy, Live::NotLoaded), Verdict::CachedUnclear);
-    assert!(Verdict::FetchedOnUse.is_confirmed() && Verdict::CachedUnclear.is_unknown());
+    assert_eq!(case.judge(none.clone(), Live::NotLoaded), TokenState::FetchedOnUse);
+    assert_eq!(case.judge(copy, Live::NotLoaded), TokenState::CachedUnclear);
+    assert!(TokenState::FetchedOnUse.is_confirmed() && TokenState::CachedUnclear.is_unknown());
     let old = issue(&case.claims, &Seed::generate(KeyKind::Operator).unwrap(), 999).unwrap().as_str().to_owned();
     assert!(!case.judge(none.clone(), loaded(json!({ "jwt": old }))).is_confirmed());
     case.server.trusted_keys.clear();
-    assert!(matches!(case.judge(none, Live::NotLoaded), Verdict::Untrusted { .. }));
+    assert!(matches!(case.judge(none, Live::NotLoaded), TokenState::Untrusted { .. }));
 }
 
 #[test]
@@ -122,20 +122,20 @@ fn of_a_preload_counts_what_was_reloaded() {
     let preload = || Stored::Outside { token: Some(case.token.clone()), by_reload: true };
     let old = issue(&case.claims, &Seed::generate(KeyKind::Operator).unwrap(), 900).unwrap().as_str().to_owned();
     let older = loaded(json!({ "jwt": old }));
-    assert_eq!(case.judge(preload(), case.live(json!({}))), Verdict::Confirmed);
+    assert_eq!(case.judge(preload(), case.live(json!({}))), TokenState::Confirmed);
     let waits = case.judge(preload(), older);
-    assert_eq!(waits, Verdict::NotReloaded { live_issued_at: 900 });
+    assert_eq!(waits, TokenState::NotReloaded { live_issued_at: 900 });
     assert!(!waits.is_confirmed() && !waits.is_unknown());
     let unread = case.judge(preload(), Live::NotLoaded);
-    assert_eq!(unread, Verdict::PreloadUnread);
+    assert_eq!(unread, TokenState::PreloadUnread);
     assert!(!unread.is_confirmed() && unread.is_unknown());
     let other = case.judge(Stored::Outside { token: Some(old), by_reload: true }, case.live(json!({})));
-    assert!(matches!(other, Verdict::Untrusted { .. }), "{other:?}");
+    assert!(matches!(other, TokenState::Untrusted { .. }), "{other:?}");
     // An account server does not need a reload.
     let served = || Stored::Outside { token: Some(case.token.clone()), by_reload: false };
-    assert_eq!(case.judge(served(), Live::NotLoaded), Verdict::StoredNotLoaded);
+    assert_eq!(case.judge(served(), Live::NotLoaded), TokenState::StoredNotLoaded);
     let none = Stored::Outside { token: None, by_reload: false };
-    assert_eq!(case.judge(none, case.live(json!({}))), Verdict::NothingStored);
+    assert_eq!(case.judge(none, case.live(json!({}))), TokenState::NothingStored);
 }
 
 #[test]
@@ -146,10 +146,10 @@ fn another_token_is_older_or_newer() {
     case.expected.anchor = case.expected.anchor.and(&other.public_key());
     for (iat, age) in [(999, Age::Older), (1001, Age::Newer)] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
-        let wanted = Verdict::OtherToken { age, issued_at: iat, issuer: other.public_key().to_string() };
+        let wanted = TokenState::OtherToken { age, issued_at: iat, issuer: other.public_key().to_string() };
         assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
-        let behind = Verdict::NotInForce { live_issued_at: iat };
+        let behind = TokenState::NotInForce { live_issued_at: iat };
         assert_eq!(case.judge(case.stored(), loaded(json!({ "jwt": token }))), behind);
     }
 }
@@ -160,8 +160,8 @@ fn a_token_in_another_spelling_is_the_expected_one() {
     let case = case(json!({}));
     for spelling in respelled(&case.token) {
         let live = loaded(json!({ "jwt": spelling, "complete": true, "expired": false }));
-        assert_eq!(case.judge(Stored::Token(spelling.clone()), live), Verdict::Confirmed);
-        assert_eq!(case.judge(Stored::Token(spelling), Live::NotLoaded), Verdict::StoredNotLoaded);
+        assert_eq!(case.judge(Stored::Token(spelling.clone()), live), TokenState::Confirmed);
+        assert_eq!(case.judge(Stored::Token(spelling), Live::NotLoaded), TokenState::StoredNotLoaded);
     }
 }
 
@@ -173,7 +173,7 @@ fn a_token_that_only_the_server_trusts_is_not_newer() {
     case.server.trusted_keys.push(other.public_key().to_string());
     for (iat, age) in [(1, Age::Older), (1001, Age::Unproven), (i64::MAX as u64 / 1_000_000_000, Age::Unproven)] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
-        let wanted = Verdict::OtherToken { age, issued_at: iat, issuer: other.public_key().to_string() };
+        let wanted = TokenState::OtherToken { age, issued_at: iat, issuer: other.public_key().to_string() };
         assert_eq!(case.judge(Stored::Token(token.clone()), case.live(json!({}))), wanted);
         assert_eq!(case.judge(Stored::NoAnswer, loaded(json!({ "jwt": token }))), wanted);
     }
@@ -186,7 +186,7 @@ fn a_token_that_the_server_does_not_trust_is_neither_older_nor_newer() {
     let other = Seed::generate(KeyKind::Operator).unwrap();
     for iat in [1, 1001, i64::MAX as u64 / 1_000_000_000] {
         let token = issue(&case.claims, &other, iat).unwrap().as_str().to_owned();
-        let wanted = Verdict::Untrusted { issuer: other.public_key().to_string() };
+        let wanted = TokenState::Untrusted { issuer: other.public_key().to_string() };
         assert_eq!(case.judge(Stored::Token(token), case.live(json!({}))), wanted);
     }
 }
@@ -203,7 +203,7 @@ fn what_is_not_known_is_not_called_wrong() {
     for verdict in unknown {
         assert!(verdict.is_unknown() && !verdict.is_confirmed(), "{verdict:?}");
     }
-    assert_eq!(case.judge(Stored::Nothing, case.live(json!({}))), Verdict::NothingStored);
+    assert_eq!(case.judge(Stored::Nothing, case.live(json!({}))), TokenState::NothingStored);
 }
 
 #[test]
@@ -213,6 +213,6 @@ fn broken_imports_are_named() {
         { "subject": "a.>", "local_subject": "b.>", "invalid": true }, { "subject": "c", "invalid": false }
     ] }));
     let verdict = case.judge(case.stored(), live);
-    assert_eq!(verdict, Verdict::ImportsIncomplete { imports: vec!["b.>".to_owned()] });
+    assert_eq!(verdict, TokenState::ImportsIncomplete { imports: vec!["b.>".to_owned()] });
     assert!(verdict.is_confirmed());
 }

@@ -2,7 +2,7 @@
 
 use crate::observed::jetstream::{ObservedJetStream, StreamState, Waiting};
 use crate::verify::streams::tests::{SECOND, edit, raises, said, source};
-use crate::verify::streams::{Problem, Verdict};
+use crate::verify::streams::{StreamProblem, Verdict};
 
 const READ: &str = "foo-read-west";
 const ORIGIN: &str = "foo-write-east";
@@ -22,7 +22,7 @@ fn stored(observed: &mut ObservedJetStream, first: u64, last: u64, got: u64) {
 }
 
 /// Returns the problems with this code.
-fn coded(said: Vec<Problem>, code: &str) -> Vec<Problem> {
+fn coded(said: Vec<StreamProblem>, code: &str) -> Vec<StreamProblem> {
     said.into_iter().filter(|problem| problem.finding.code == code).collect()
 }
 
@@ -56,7 +56,7 @@ fn a_long_silence_is_named_where_nothing_else_is_known() {
             "gap-ahead",
         )
     };
-    let [Problem { verdict: Verdict::Ok, finding }] = &silent(13)[..] else { panic!("{:#?}", silent(13)) };
+    let [StreamProblem { verdict: Verdict::Ok, finding }] = &silent(13)[..] else { panic!("{:#?}", silent(13)) };
     assert_eq!(finding.place, "account APP, stream foo-read-west");
     assert_eq!(
         finding.message,
@@ -77,7 +77,7 @@ fn a_region_that_is_away_for_long_is_named() {
             "gap-ahead",
         )
     };
-    let [Problem { verdict: Verdict::Ok, finding }] = &away(13)[..] else { panic!("{:#?}", away(13)) };
+    let [StreamProblem { verdict: Verdict::Ok, finding }] = &away(13)[..] else { panic!("{:#?}", away(13)) };
     assert_eq!(finding.place, "account APP, stream foo-read-west");
     assert!(finding.message.starts_with("the other regions have heard nothing from this one for 13 h"), "{finding:?}");
     assert!(finding.message.contains("keep messages for 24 h"), "{finding:?}");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::desired::tests::{app, application, bucket, mirrored, regional, stream, topology};
-use crate::desired::{Options, accounts, metadata};
+use crate::desired::{DesiredOptions, accounts, metadata};
 use crate::model::finding::Finding;
 use crate::model::names::ConsumerName;
 use crate::model::virtual_stream::{Account, ConsumerDefinition, Kind};
@@ -23,7 +23,7 @@ static ACCOUNT: LazyLock<Account> = LazyLock::new(|| {
 
 /// Virtual stream `foo` in two regions, all in one account.
 fn foo() -> DesiredAccount<'static> {
-    application(topology(), &ACCOUNT, &Options::default()).unwrap()
+    application(topology(), &ACCOUNT, &DesiredOptions::default()).unwrap()
 }
 
 /// Returns streams and consumers without any problem.
@@ -73,7 +73,7 @@ pub(in crate::verify) fn source<'o>(
 }
 
 /// Returns all problems after `change`.
-pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Vec<Problem> {
+pub(in crate::verify) fn said(change: impl FnOnce(&mut ObservedJetStream)) -> Vec<StreamProblem> {
     let desired = foo();
     let mut observed = as_defined(&desired);
     change(&mut observed);
@@ -93,7 +93,7 @@ pub(in crate::verify) fn raises(
     words: &[&str],
 ) {
     let said = said(change);
-    let [Problem { verdict: given, finding }] = &said[..] else { panic!("not {code} alone: {said:#?}") };
+    let [StreamProblem { verdict: given, finding }] = &said[..] else { panic!("not {code} alone: {said:#?}") };
     let Finding { code: found, severity, place: at, message, lines: _, next } = finding;
     let severity_of_verdict = if verdict == Verdict::Wrong { Severity::Error } else { Severity::Warning };
     assert_eq!((*given, *found, *severity), (verdict, code, severity_of_verdict));
@@ -392,7 +392,7 @@ fn an_origin_that_begins_later_lacks_nothing() {
 #[test]
 fn a_bucket_that_went_back_is_named() {
     let account = regional(vec![bucket("cfg", Kind::Kv)]);
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     let (application, west) = (&desired[0], &desired[1]);
     let codes = |arrived: u64, change: &dyn Fn(&mut ObservedStream)| {
         let mut observed = as_defined(west);
@@ -424,7 +424,7 @@ fn nobody_is_told_to_step_down_what_goes_back() {
             Kind::Stream => stream("foo", &["foo.>"]),
             kind => bucket("cfg", kind),
         }]);
-        let options = Options { oldest_server: Some(version), ..Options::default() };
+        let options = DesiredOptions { oldest_server: Some(version), ..DesiredOptions::default() };
         let desired = accounts(topology(), &account, &options).unwrap();
         let mut observed = as_defined(&desired[1]);
         observed.origins = as_defined(&desired[0]).streams;
@@ -490,7 +490,7 @@ fn a_source_is_silent_when_its_origin_is() {
 #[test]
 fn history_that_is_under_way_is_said() {
     let account = regional(vec![stream("foo", &["foo.>"])]);
-    let west = accounts(topology(), &account, &Options::default()).unwrap().remove(1);
+    let west = accounts(topology(), &account, &DesiredOptions::default()).unwrap().remove(1);
     let mut observed = as_defined(&west);
     let config = &mut edit(&mut observed, "foo").config;
     let history = backfill::History { from: "foo-read-west".to_owned(), messages: 600 };
@@ -519,7 +519,7 @@ fn history_that_is_under_way_is_said() {
 #[test]
 fn a_mirror_lags_and_has_no_gaps() {
     let account = regional(vec![mirrored(bucket("cfg", Kind::Kv), "east")]);
-    let desired = accounts(topology(), &account, &Options::default()).unwrap();
+    let desired = accounts(topology(), &account, &DesiredOptions::default()).unwrap();
     let (application, west) = (&desired[0], &desired[1]);
     let see = |change: &dyn Fn(&mut ObservedStream, &mut ObservedStream)| {
         let mut observed = as_defined(west);
@@ -528,7 +528,7 @@ fn a_mirror_lags_and_has_no_gaps() {
         home.state = StreamState { messages: 3, first_seq: 98, last_seq: 100, ..<_>::default() };
         mirror.state = home.state.clone();
         change(home, mirror);
-        let problems: Vec<Problem> =
+        let problems: Vec<StreamProblem> =
             streams(west, &observed).into_iter().flat_map(|checked| checked.problems).collect();
         let codes: Vec<&str> = problems.iter().map(|problem| problem.finding.code).collect();
         let [status] = &status(west, &observed)[..] else { panic!() };

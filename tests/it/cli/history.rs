@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
-use vstream_jwt::plan::record::{Content, Outcome, Record, Who};
+use vstream_jwt::plan::record::{Outcome, Record, RecordContent, Who};
 use vstream_jwt::plan::{Reason, Stage};
 
 fn record() -> Record {
     let key = PublicKey::from_bytes(KeyKind::Account, [7; 32]);
-    Record::new(Content {
+    Record::new(RecordContent {
         tool: "vstream-jwt 0.1.0".to_owned(),
         verb: "apply".to_owned(),
         who: Who { user: "user".to_owned(), host: "host".to_owned(), ci: [("CI_JOB_ID".into(), "7".into())].into() },

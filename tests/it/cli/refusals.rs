@@ -223,8 +223,8 @@ fn standard_input_that_trickles() {
 
 /// Returns a plan file with nothing to sign.
 fn plan_file() -> String {
-    use vstream_jwt::plan::file::{Content, File, PlanFile};
-    let content = Content {
+    use vstream_jwt::plan::file::{File, PlanContent, PlanFile};
+    let content = PlanContent {
         tool: "vstream-jwt 0.1.0".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
         definition: vec![File { name: "vstream.yaml".to_owned(), text: DEFINITION.to_owned() }],

@@ -368,10 +368,10 @@ fn a_hostile_folder_takes_no_more_than_a_file() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_hostile_definition_in_a_plan_file_takes_little() {
-    use vstream_jwt::plan::file::{Content, File, PlanFile};
+    use vstream_jwt::plan::file::{File, PlanContent, PlanFile};
     let project = Project::new();
     let write = |files: Vec<(String, String)>| {
-        let content = Content {
+        let content = PlanContent {
             tool: "vstream-jwt 0.1.0".to_owned(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             definition: files.into_iter().map(|(name, text)| File { name, text }).collect(),
@@ -426,9 +426,9 @@ fn hostile_plan_files_and_records_take_little() {
 
 #[test]
 fn a_plan_file_with_a_secret_is_refused() {
-    use vstream_jwt::plan::file::{Content, PlanFile};
+    use vstream_jwt::plan::file::{PlanContent, PlanFile};
     let project = Project::new();
-    let content = Content {
+    let content = PlanContent {
         tool: "vstream-jwt 0.1.0".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
         definition: Vec::new(),
@@ -454,9 +454,9 @@ fn a_plan_file_with_a_secret_is_refused() {
 /// definition.
 #[test]
 fn a_record_with_a_secret_is_refused() {
-    use vstream_jwt::plan::record::{Content, Outcome, Record, Who};
+    use vstream_jwt::plan::record::{Outcome, Record, RecordContent, Who};
     let project = Project::new();
-    let content = |said: &str| Content {
+    let content = |said: &str| RecordContent {
         tool: "vstream-jwt 0.1.0".to_owned(),
         verb: "apply".to_owned(),
         who: Who { user: "u".to_owned(), host: "h".to_owned(), ci: [].into() },

@@ -232,7 +232,7 @@ fn claims_become_trusted_in_known_places() {
     );
     only(
         "the claims of a new account are made by the plan",
-        &|code| code.contains("TrustedClaims::found("),
+        &|code| code.contains("TrustedClaims::init("),
         &["plan/starts.rs"],
     );
     only(

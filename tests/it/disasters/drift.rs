@@ -8,7 +8,7 @@ use async_nats::Client;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
-use vstream_jwt::dev::Server;
+use vstream_jwt::dev::DevServer;
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::observed::Server as Observed;
 use vstream_jwt::sign::file::read_seed_file;
@@ -261,12 +261,12 @@ impl Drift {
         }
     }
 
-    fn token_path(&self, server: &Server) -> std::path::PathBuf {
+    fn token_path(&self, server: &DevServer) -> std::path::PathBuf {
         self.cluster.server_folder(server).join("jwt").join(format!("{}.jwt", self.cluster.account_id()))
     }
 }
 
-fn token_on(cluster: &Cluster, server: &Server) -> String {
+fn token_on(cluster: &Cluster, server: &DevServer) -> String {
     let path = cluster.server_folder(server).join("jwt").join(format!("{}.jwt", cluster.account_id()));
     std::fs::read_to_string(path).unwrap()
 }

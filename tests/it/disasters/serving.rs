@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use vstream_jwt::dev::Options;
+use vstream_jwt::dev::DevOptions;
 use vstream_jwt::observed::Server;
 
 const REGIONS: [&str; 2] = ["west", "east"];
@@ -32,7 +32,7 @@ pub async fn servers(regions: &[&str]) -> Cluster {
 /// Starts them with JetStream on the edge's servers, limited to `room`.
 async fn with_edge(regions: &[&str], room: Option<&str>) -> Cluster {
     let regions = regions.iter().chain([&EDGE]).map(|region| (*region).to_owned()).collect();
-    let cluster = up(Options { regions, servers: 1, ..options() }).await;
+    let cluster = up(DevOptions { regions, servers: 1, ..options() }).await;
     cluster.kill(EDGE).await.unwrap();
     for server in cluster.servers().iter().filter(|server| server.cluster == EDGE) {
         let folder = cluster.server_folder(server);

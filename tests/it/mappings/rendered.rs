@@ -1,7 +1,7 @@
 //! Servers accept the output of `render`.
 
 use crate::mappings::server::check;
-use vstream_jwt::definition::{Definition, Resolver};
+use vstream_jwt::definition::{Definition, ResolverConfig};
 use vstream_jwt::model::names::{ClusterName, RegionName, StreamName};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::subject::SubjectFilter;
@@ -32,7 +32,7 @@ fn definition() -> Definition {
         ..Account::new("APP \"1\"", PublicKey::from_bytes(KeyKind::Account, [1; 32]), Access::Context("app".to_owned()))
     };
     Definition {
-        resolver: Resolver::Nats,
+        resolver: ResolverConfig::Nats,
         system: Access::Context("sys".to_owned()),
         nsc_store: None,
         operator: None,

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use vstream_jwt::dev::Options;
+use vstream_jwt::dev::DevOptions;
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
 use vstream_jwt::sign::patience::Patience;
@@ -106,7 +106,7 @@ fn run(cluster: &Cluster, token: &Token, args: &[&str], env: &[(&str, &str)]) ->
 async fn a_token_signs() {
     let folder = tempfile::tempdir().unwrap();
     let token = Token::new(folder.path());
-    let options = Options { regions: vec!["west".into(), "east".into()], servers: 1, ..support::options() };
+    let options = DevOptions { regions: vec!["west".into(), "east".into()], servers: 1, ..support::options() };
     let cluster = support::up(options).await;
     let operator = read_seed_file(&cluster.keys_folder().join("op.nk")).unwrap();
     let key = operator.public_key().to_string();

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Output;
 use std::time::Duration;
-use vstream_jwt::dev::Options;
+use vstream_jwt::dev::DevOptions;
 use vstream_jwt::model::topology::Tls;
-use vstream_jwt::nats::{Access, ConnectOptions, connect};
+use vstream_jwt::nats::{ConnectOptions, LoginMethod, connect};
 use vstream_jwt::observed::system;
 
 /// Restarts the server of a region with an additional listener for WebSockets, and returns the port.
@@ -34,7 +34,7 @@ fn said(output: &Output) -> String {
 /// Clients reach the servers only through a load balancer for all regions, which speaks WebSocket.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_websocket_before_all_regions() {
-    let cluster = support::up(Options { servers: 1, tls: true, ..support::options() }).await;
+    let cluster = support::up(DevOptions { servers: 1, tls: true, ..support::options() }).await;
     let folder = cluster.tls_folder().unwrap();
     let file = |name: &str| folder.join(name).display().to_string();
     let tls = format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}", file("server.pem"), file("server-key.pem"));
@@ -60,7 +60,7 @@ async fn one_websocket_before_all_regions() {
     // An encrypted connection stays encrypted, even when its server goes down.
     let urls = [format!("wss://127.0.0.1:{secure}"), format!("ws://127.0.0.1:{open}")];
     let tls = Tls { ca: Some(folder.join("ca.pem")), ..Tls::default() };
-    let access = Access::Credentials(cluster.system_credentials_path());
+    let access = LoginMethod::Credentials(cluster.system_credentials_path());
     let connection = connect(ConnectOptions::new(&urls, Some(&tls), &access, PATIENCE)).await.unwrap();
     assert_eq!(connection.server_name(), "west-1");
     cluster.kill("west").await.unwrap();

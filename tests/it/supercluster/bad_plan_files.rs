@@ -7,7 +7,7 @@ use crate::support::bench::{Bench, new_seed, now, public};
 use serde_json::{Value, json};
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::ops::planfile::{read, write};
-use vstream_jwt::plan::file::{Content, PlanFile};
+use vstream_jwt::plan::file::{PlanContent, PlanFile};
 use vstream_jwt::sign::{Seed, Signer as _, issue};
 
 /// Returns the definition in the layout `regional`: four accounts, eight tokens.
@@ -18,7 +18,7 @@ fn definition(bench: &Bench<'_>) -> Value {
 }
 
 /// Writes a plan file with other content and without a seal, as any user with write access could.
-fn rewritten(bench: &Bench<'_>, from: &str, name: &str, edit: impl FnOnce(&mut Content)) {
+fn rewritten(bench: &Bench<'_>, from: &str, name: &str, edit: impl FnOnce(&mut PlanContent)) {
     let folder = bench.cluster.folder();
     let mut content = read(&folder.join(from)).unwrap().content;
     edit(&mut content);
@@ -26,7 +26,7 @@ fn rewritten(bench: &Bench<'_>, from: &str, name: &str, edit: impl FnOnce(&mut C
 }
 
 /// Writes a plan file with other content, sealed by this operator.
-fn resealed(bench: &Bench<'_>, from: &str, name: &str, operator: &Seed, edit: impl FnOnce(&mut Content)) {
+fn resealed(bench: &Bench<'_>, from: &str, name: &str, operator: &Seed, edit: impl FnOnce(&mut PlanContent)) {
     let folder = bench.cluster.folder();
     let mut content = read(&folder.join(from)).unwrap().content;
     edit(&mut content);
@@ -141,7 +141,7 @@ async fn seals(refusals: &mut Refusals<'_, '_>) {
 async fn tokens(refusals: &mut Refusals<'_, '_>) {
     let bench = refusals.bench;
     let operator = bench.key("op.nk");
-    let reissue = |content: &mut Content, account: usize, token: usize, iat: u64, edit: &dyn Fn(&mut Value)| {
+    let reissue = |content: &mut PlanContent, account: usize, token: usize, iat: u64, edit: &dyn Fn(&mut Value)| {
         let slot = &mut content.accounts[account].tokens[token].token;
         let old = vstream_jwt::model::claims::Token::decode(slot.as_deref().unwrap()).unwrap();
         let mut claims = old.into_claims();
@@ -192,7 +192,7 @@ async fn what_is_signed(refusals: &mut Refusals<'_, '_>) {
     let inconsistent = "plan-file-inconsistent";
     let nobody = new_seed(KeyKind::Account).public_key();
     let system = bench.cluster.system_account_id().to_owned();
-    let base = |content: &Content| content.accounts[0].base.clone();
+    let base = |content: &PlanContent| content.accounts[0].base.clone();
 
     rewritten(bench, "p.json", "lie.json", |content| content.accounts[0].tokens[0].claims["sub"] = json!(system));
     let said = [&*system, "not of its own"];

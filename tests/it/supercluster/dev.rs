@@ -102,7 +102,7 @@ async fn three_by_three_lives_through_kill_cut_and_healing() {
 
 #[tokio::test]
 async fn stretch_cluster_shares_the_fate_of_its_regions_and_tls_is_mutual() {
-    let options = vstream_jwt::dev::Options { stretch: true, tls: true, servers: 1, ..options() };
+    let options = vstream_jwt::dev::DevOptions { stretch: true, tls: true, servers: 1, ..options() };
     let cluster = up(options).await;
     assert_eq!(cluster.urls(STRETCH).len(), 3);
     until_reaches(&cluster, "west", STRETCH).await;
@@ -133,7 +133,7 @@ async fn stretch_cluster_shares_the_fate_of_its_regions_and_tls_is_mutual() {
 
 #[tokio::test]
 async fn nothing_is_left_of_a_scoped_cluster() {
-    let small = vstream_jwt::dev::Options { regions: vec!["west".into(), "east".into()], servers: 1, ..options() };
+    let small = vstream_jwt::dev::DevOptions { regions: vec!["west".into(), "east".into()], servers: 1, ..options() };
     let cluster = up(small).await;
     let (folder, servers) = (cluster.folder().to_owned(), cluster.servers().to_vec());
     drop(cluster);
@@ -146,7 +146,7 @@ async fn nothing_is_left_of_a_scoped_cluster() {
 #[tokio::test]
 async fn an_older_version_runs_the_same() {
     // Three servers, since two of this version may elect no meta leader on a busy machine (`dev::ready`).
-    let older = vstream_jwt::dev::Options { servers: 1, server_version: Some("2.10.26".into()), ..options() };
+    let older = vstream_jwt::dev::DevOptions { servers: 1, server_version: Some("2.10.26".into()), ..options() };
     let cluster = up(older).await;
     assert_eq!(cluster.server_version(), "2.10.26");
     assert_eq!(client(&cluster, "west").await.server_info().version, "2.10.26");

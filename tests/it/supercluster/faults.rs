@@ -17,11 +17,11 @@ use vstream_jwt::engine::error::Stopped;
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::report::Applied;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing};
-use vstream_jwt::engine::{Deadline, Silent, Tell};
+use vstream_jwt::engine::session::{Subscription, VerbInputs};
+use vstream_jwt::engine::{Deadline, Progress, Silent};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
 use vstream_jwt::observed::Server;
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::ops::load;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
@@ -54,7 +54,7 @@ async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + S
         done: AtomicBool,
         what: &'a (dyn Fn() + Sync),
     }
-    impl Tell for When<'_> {
+    impl Progress for When<'_> {
         fn step(&self, step: &str, _: usize, _: usize) {
             if step == self.step && !self.done.swap(true, Ordering::SeqCst) {
                 tokio::task::block_in_place(self.what);
@@ -68,14 +68,14 @@ async fn apply_while(bench: &Bench<'_>, step: &'static str, what: &(dyn Fn() + S
     let deadline = Deadline::after(Duration::from_secs(20));
     let trust = trust(Some(&loaded.definition), &loaded.base, &folder);
     let trust = trust.signing_with(Some(bench.key("op.nk").public_key()));
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
     let (mut session, mut planned) =
-        plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
+        plan(inputs, &connector, &Options::default(), Subscription::On, deadline, &Silent).await.unwrap();
     let operator = bench.key("op.nk");
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let tell = When { step, done: AtomicBool::new(false), what };
-    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
-    execute(&mut session, &mut planned, run, &connector, &tell).await
+    let progress = When { step, done: AtomicBool::new(false), what };
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    execute(&mut session, &mut planned, run, &connector, &progress).await
 }
 
 const PUSHING: &str = "pushing account tokens";
@@ -539,7 +539,7 @@ async fn a_connection_that_is_cut_loses_nothing_and_the_next_run_converges() {
 /// Before the fix of nats-server#8468, a server drops an invalid mapping, stores the token, and answers 200.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mapping_that_servers_drop_in_silence_is_named() {
-    let cluster = up(dev::Options { servers: 1, server_version: Some("2.10.26".to_owned()), ..options() }).await;
+    let cluster = up(dev::DevOptions { servers: 1, server_version: Some("2.10.26".to_owned()), ..options() }).await;
     let bench = Bench::new(&cluster).await;
     bench.write("vstream", &bench.definition());
     bench.run(&APPLY).ends(0);

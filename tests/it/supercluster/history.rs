@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use vstream_jwt::desired::lease::{Note, SUBJECT};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::ops::record::list;
-use vstream_jwt::plan::record::{Outcome, Progress, Record};
+use vstream_jwt::plan::record::{Outcome, PushProgress, Record};
 use vstream_jwt::sign::issue;
 
 fn definition(bench: &Bench<'_>, names: &[&str]) -> Value {
@@ -71,7 +71,7 @@ async fn ours_is_undone_and_what_others_changed_stays() {
     let all = records(&cluster.folder().join("history"));
     let outcomes: Vec<Outcome> = all.iter().map(|(_, record)| record.content.outcome).collect();
     assert_eq!(outcomes, [Outcome::Confirmed; 3]);
-    assert!(all.iter().all(|(_, record)| record.content.sent().all(|token| token.progress == Progress::Pushed)));
+    assert!(all.iter().all(|(_, record)| record.content.sent().all(|token| token.progress == PushProgress::Pushed)));
     bench.says(0, &["history"], &["apply by", "8 of 8 tokens pushed, 9 of 9 servers confirmed", "APP-west"]);
     bench.says(
         0,

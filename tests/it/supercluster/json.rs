@@ -2,11 +2,11 @@
 
 use crate::support::documented::compare;
 use crate::support::{Cluster, options, up, vstream, vstream_json};
-use vstream_jwt::dev::Options;
+use vstream_jwt::dev::DevOptions;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documents_of_verbs_that_ask_servers_are_as_documented() {
-    let cluster = up(Options { regions: vec!["west".to_owned(), "east".to_owned()], servers: 1, ..options() }).await;
+    let cluster = up(DevOptions { regions: vec!["west".to_owned(), "east".to_owned()], servers: 1, ..options() }).await;
     let definition = cluster.definition_path();
     let mut text = std::fs::read_to_string(&definition).unwrap();
     text += "        consumers: { worker: { ack_policy: explicit } }\n";

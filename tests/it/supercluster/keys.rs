@@ -4,13 +4,13 @@
 use crate::support::bench::{Bench, new_seed, public};
 use crate::support::{Cluster, options, up};
 use serde_json::{Value, json};
-use vstream_jwt::dev::Options;
+use vstream_jwt::dev::DevOptions;
 use vstream_jwt::model::nkey::KeyKind;
 
 /// Starts two regions of one server each, whose operator has strict signing key usage or not.
 async fn usage(strict: bool) -> Cluster {
     let regions = vec!["west".to_owned(), "east".to_owned()];
-    up(Options { regions, servers: 1, strict_signing_keys: strict, ..options() }).await
+    up(DevOptions { regions, servers: 1, strict_signing_keys: strict, ..options() }).await
 }
 
 /// Without strict usage, identity keys sign: the operator's signs account tokens, and an account's signs its users,

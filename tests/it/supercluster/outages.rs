@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing};
-use vstream_jwt::engine::{Deadline, Silent, Tell};
+use vstream_jwt::engine::session::{Subscription, VerbInputs};
+use vstream_jwt::engine::{Deadline, Progress, Silent};
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::ops::load;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
@@ -67,7 +67,7 @@ struct When<'a> {
     what: &'a (dyn Fn() + Sync),
 }
 
-impl Tell for When<'_> {
+impl Progress for When<'_> {
     fn step(&self, step: &str, _: usize, _: usize) {
         if step == self.step && !self.done.swap(true, Ordering::SeqCst) {
             (self.what)();
@@ -84,18 +84,18 @@ async fn somebody_else_pushes(bench: &Bench<'_>) {
     let deadline = Deadline::after(Duration::from_secs(30));
     let trust = trust(Some(&loaded.definition), &loaded.base, &folder);
     let trust = trust.signing_with(Some(bench.key("op.nk").public_key()));
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
     let (mut session, mut planned) =
-        plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await.unwrap();
+        plan(inputs, &connector, &Options::default(), Subscription::On, deadline, &Silent).await.unwrap();
     let mut claims = bench.claims().await;
     claims["nats"]["description"] = json!("by somebody else");
     let runtime = tokio::runtime::Handle::current();
     let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&claims)));
-    let tell = When { step: "making streams", done: AtomicBool::new(false), what: &push };
+    let progress = When { step: "making streams", done: AtomicBool::new(false), what: &push };
     let operator = bench.key("op.nk");
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
-    let applied = execute(&mut session, &mut planned, run, &connector, &tell).await.unwrap();
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let applied = execute(&mut session, &mut planned, run, &connector, &progress).await.unwrap();
     assert!(applied.is_confirmed() && applied.planned_again == 1, "{applied:?}");
     let now = bench.claims().await;
     assert_eq!(now["nats"]["description"], "by somebody else");

@@ -8,9 +8,9 @@ use crate::support::{self, client, eventually};
 use async_nats::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
-use vstream_jwt::model::claims::{AccountClaims, ImportSpec, LinkKind, Permission, Permissions};
+use vstream_jwt::model::claims::{AccountClaims, ExportKind, ImportSpec, Permission, Permissions};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
-use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
+use vstream_jwt::nats::{ConnectOptions, LoginMethod, NatsConnection, connect};
 use vstream_jwt::observed::Requests as _;
 use vstream_jwt::resolver::{push, servers};
 use vstream_jwt::sign::activation::issue_activation;
@@ -240,12 +240,12 @@ async fn an_ack_from_another_region_is_void(bench: &Bench<'_>) {
 }
 
 /// Connects as a user of the account with these publish permissions.
-async fn user(bench: &Bench<'_>, publish: Permission) -> Connection {
+async fn user(bench: &Bench<'_>, publish: Permission) -> NatsConnection {
     let subscribe = Permission { allow: vec!["_INBOX.>".to_owned()], deny: Vec::new() };
     let permissions = UserPermissions::Own(Permissions { publish, subscribe });
     let account = PublicKey::parse(bench.cluster.account_id()).unwrap();
     let minted = mint_user(&bench.key("app.nk"), Some(&account), &permissions, now() + 300, now()).unwrap();
-    let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
+    let access = LoginMethod::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
     connect(ConnectOptions::new(&bench.cluster.urls("central"), None, &access, TIME)).await.unwrap()
 }
 
@@ -319,7 +319,7 @@ pub fn spec(import: &Value) -> ImportSpec {
         account: PublicKey::parse(&text("account")).unwrap(),
         subject: text("subject"),
         local_subject: text("local_subject"),
-        kind: LinkKind::parse(&text("type")).unwrap(),
+        kind: ExportKind::parse(&text("type")).unwrap(),
     }
 }
 
@@ -352,7 +352,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
         bench.push_signed(&bench.key("op.nk"), &claims(token), now() + age as u64).await;
         let everything = UserPermissions::only(&[], &[]);
         let minted = mint_user(&key, Some(&id), &everything, now() + 300, now()).unwrap();
-        let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
+        let access = LoginMethod::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
         let link = connect(ConnectOptions::new(&bench.cluster.urls("west"), None, &access, TIME)).await.unwrap();
         let answer = link.request("theirs.list", Vec::new(), Duration::from_secs(3)).await;
         assert!(
@@ -367,7 +367,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
     bench.push_signed(&bench.key("op.nk"), &claims(Some(given.as_str())), now() + 3).await;
     let everything = UserPermissions::only(&[], &[]);
     let minted = mint_user(&key, Some(&id), &everything, now() + 300, now()).unwrap();
-    let access = Access::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
+    let access = LoginMethod::User { jwt: minted.jwt.as_str().to_owned(), seed: minted.seed.into() };
     let link = connect(ConnectOptions::new(&bench.cluster.urls("west"), None, &access, TIME)).await.unwrap();
     let answer = link.request("theirs.list", Vec::new(), TIME).await.unwrap();
     assert!(String::from_utf8_lossy(&answer.payload).contains("\"foo\""));
@@ -386,7 +386,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
     // Every server refuses a stolen activation token, together with the account token that contains it.
     let stolen = claims(Some(list["token"].as_str().unwrap()));
     let token = issue(&stolen, &bench.key("op.nk"), now() + 6).unwrap();
-    let system = Access::Credentials(bench.cluster.system_credentials_path());
+    let system = LoginMethod::Credentials(bench.cluster.system_credentials_path());
     let system = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &system, TIME)).await.unwrap();
     let outcomes =
         push::push(&system, &bench.deployment().await, &[(intruder.public_key(), token)], TIME).await.unwrap();
@@ -395,7 +395,7 @@ async fn others_stay_outside(bench: &Bench<'_>) {
 
 /// Returns the claims of a regional account, as stored.
 async fn stored(bench: &Bench<'_>, name: &str) -> Value {
-    let link = Access::Credentials(bench.cluster.system_credentials_path());
+    let link = LoginMethod::Credentials(bench.cluster.system_credentials_path());
     let link = connect(ConnectOptions::new(&bench.cluster.all_urls(), None, &link, TIME)).await.unwrap();
     let decoded = |token: &str| AccountClaims::decode(token).ok();
     let all = servers::stored_claims(&link, &bench.deployment().await, TIME, decoded).await.unwrap();

@@ -15,7 +15,7 @@ use vstream_jwt::sign::issue;
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_answers_of_others_are_shown_and_not_obeyed() {
     let regions = ["west", "east"].map(str::to_owned).to_vec();
-    let cluster = up(vstream_jwt::dev::Options { regions, servers: 1, ..options() }).await;
+    let cluster = up(vstream_jwt::dev::DevOptions { regions, servers: 1, ..options() }).await;
     let bench = Bench::new(&cluster).await;
     let mut definition = bench.definition();
     let one = json!({ "num_replicas": 1 });

@@ -11,7 +11,7 @@ use vstream_jwt::model::nkey::PublicKey;
 use vstream_jwt::model::subject::SubjectFilter;
 use vstream_jwt::model::topology::{Region, Topology};
 use vstream_jwt::model::virtual_stream::{Access as AccountAccess, Account, ConsumerDefinition, Layout, VirtualStream};
-use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
+use vstream_jwt::nats::{ConnectOptions, LoginMethod, NatsConnection, connect};
 use vstream_jwt::observed::jetstream::{Api, ObservedJetStream, ReadOptions, look_at_messages, read};
 use vstream_jwt::plan::Options;
 use vstream_jwt::plan::consumers::consumers;
@@ -46,17 +46,18 @@ fn account(cluster: &Cluster, name: &str, write: Value) -> Account {
 }
 
 fn desired<'a>(cluster: &Cluster, account: &'a Account) -> DesiredAccount<'a> {
-    let options = desired::Options { oldest_server: Some(version(cluster)), ..desired::Options::default() };
+    let options =
+        desired::DesiredOptions { oldest_server: Some(version(cluster)), ..desired::DesiredOptions::default() };
     let topology: &'static Topology = Box::leak(Box::new(topology(cluster)));
     desired::accounts(topology, account, &options).unwrap().remove(0)
 }
 
-async fn connection(cluster: &Cluster, region: &str) -> Connection {
-    let access = Access::Credentials(cluster.credentials_path());
+async fn connection(cluster: &Cluster, region: &str) -> NatsConnection {
+    let access = LoginMethod::Credentials(cluster.credentials_path());
     connect(ConnectOptions::new(&cluster.urls(region), None, &access, PATIENCE)).await.unwrap()
 }
 
-async fn observe(connection: &Connection, desired: &DesiredAccount<'_>) -> ObservedJetStream {
+async fn observe(connection: &NatsConnection, desired: &DesiredAccount<'_>) -> ObservedJetStream {
     let options = ReadOptions {
         consumers: &desired.consumers,
         expected_streams: desired.streams.len(),
@@ -70,7 +71,11 @@ async fn observe(connection: &Connection, desired: &DesiredAccount<'_>) -> Obser
 }
 
 /// Plans and applies. Returns the plan and the changes.
-async fn apply(connection: &Connection, desired: &DesiredAccount<'_>, options: &Options) -> (StreamPlan, Vec<Done>) {
+async fn apply(
+    connection: &NatsConnection,
+    desired: &DesiredAccount<'_>,
+    options: &Options,
+) -> (StreamPlan, Vec<Done>) {
     let observed = observe(connection, desired).await;
     let plan = streams(desired, &observed, options);
     let more = consumers(desired, &observed);
@@ -80,7 +85,7 @@ async fn apply(connection: &Connection, desired: &DesiredAccount<'_>, options: &
     (plan, done)
 }
 
-async fn problems(connection: &Connection, desired: &DesiredAccount<'_>, stream: &str) -> Vec<Finding> {
+async fn problems(connection: &NatsConnection, desired: &DesiredAccount<'_>, stream: &str) -> Vec<Finding> {
     let observed = observe(connection, desired).await;
     let checked: Vec<Checked> = vstream_jwt::verify::streams::streams(desired, &observed);
     checked.into_iter().filter(|c| c.stream == stream).flat_map(|c| c.problems).map(|p| p.finding).collect()
@@ -107,7 +112,7 @@ async fn tamper(client: &Client, stream: &str, change: impl FnOnce(&mut Value)) 
     api(client, &format!("STREAM.UPDATE.{stream}"), info["config"].clone()).await;
 }
 
-async fn all_ok(connection: &Connection, desired: &DesiredAccount<'_>) {
+async fn all_ok(connection: &NatsConnection, desired: &DesiredAccount<'_>) {
     support::eventually("everything is as defined", || async {
         let observed = observe(connection, desired).await;
         let checked = vstream_jwt::verify::streams::streams(desired, &observed);

@@ -5,19 +5,19 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use vstream_jwt::dev::Options;
+use vstream_jwt::dev::DevOptions;
 use vstream_jwt::engine::confirm::{Confirmation, confirm};
 use vstream_jwt::model::claims::{Token, TrustAnchor};
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::topology::Tls;
-use vstream_jwt::nats::{Access, ConnectError, ConnectOptions, Connection, connect};
+use vstream_jwt::nats::{ConnectError, ConnectOptions, LoginMethod, NatsConnection, connect};
 use vstream_jwt::observed::{Deployment, Live, RequestError, Stored, system};
 use vstream_jwt::plan::preflight::{self, AccountRef};
 use vstream_jwt::resolver::push::{self, Answer, PushError};
 use vstream_jwt::resolver::{Resolver, servers};
 use vstream_jwt::sign::user::{UserPermissions, mint_user};
 use vstream_jwt::sign::{Seed, SignedToken, Signer as _, file::read_seed_file, issue};
-use vstream_jwt::verify::account::Verdict;
+use vstream_jwt::verify::account::TokenState;
 
 const TIME: Duration = Duration::from_secs(5);
 
@@ -33,17 +33,17 @@ fn system_account(cluster: &Cluster) -> PublicKey {
     PublicKey::parse(cluster.system_account_id()).unwrap()
 }
 
-fn user(signer: &Seed, account: &PublicKey, permissions: &UserPermissions) -> Access {
+fn user(signer: &Seed, account: &PublicKey, permissions: &UserPermissions) -> LoginMethod {
     let user = mint_user(signer, Some(account), permissions, now() + 60, now()).unwrap();
-    Access::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) }
+    LoginMethod::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) }
 }
 
-async fn try_connect(urls: &[String], access: &Access, tls: Option<&Tls>) -> Result<Connection, ConnectError> {
+async fn try_connect(urls: &[String], access: &LoginMethod, tls: Option<&Tls>) -> Result<NatsConnection, ConnectError> {
     connect(ConnectOptions::new(urls, tls, access, TIME)).await
 }
 
-async fn as_system(cluster: &Cluster) -> (Connection, Deployment) {
-    let access = Access::Credentials(cluster.system_credentials_path());
+async fn as_system(cluster: &Cluster) -> (NatsConnection, Deployment) {
+    let access = LoginMethod::Credentials(cluster.system_credentials_path());
     let connection = try_connect(&cluster.all_urls(), &access, None).await.unwrap();
     let deployment = system::deployment(&connection, TIME).await.unwrap();
     (connection, deployment)
@@ -62,7 +62,7 @@ fn new_account() -> (PublicKey, Value) {
 }
 
 async fn push_and_confirm(
-    (connection, deployment): (&Connection, &Deployment),
+    (connection, deployment): (&NatsConnection, &Deployment),
     tokens: &[(PublicKey, SignedToken)],
 ) -> Vec<Confirmation> {
     let outcomes = push::push(connection, deployment, tokens, TIME).await.unwrap();
@@ -95,7 +95,7 @@ async fn the_deployment_is_read_completely_and_at_once() {
 #[tokio::test]
 async fn each_failure_to_connect_has_its_name() {
     let cluster = &support::account().await;
-    let (urls, sys) = (cluster.urls("west"), Access::Credentials(cluster.system_credentials_path()));
+    let (urls, sys) = (cluster.urls("west"), LoginMethod::Credentials(cluster.system_credentials_path()));
 
     let nobody = vec!["nats://127.0.0.1:1".to_owned(), "nats://no-such-host.invalid:4222".to_owned()];
     let error = try_connect(&nobody, &sys, None).await.unwrap_err();
@@ -104,7 +104,7 @@ async fn each_failure_to_connect_has_its_name() {
     let first_is_dead = [&nobody[..1], &urls].concat();
     assert!(try_connect(&first_is_dead, &sys, None).await.is_ok());
 
-    let missing = Access::Credentials(PathBuf::from("no/such.creds"));
+    let missing = LoginMethod::Credentials(PathBuf::from("no/such.creds"));
     assert_eq!(try_connect(&urls, &missing, None).await.unwrap_err().code(), "file-unreadable");
 
     let stranger = Seed::generate(KeyKind::Account).unwrap();
@@ -117,10 +117,10 @@ async fn each_failure_to_connect_has_its_name() {
     let expired =
         mint_user(&key(cluster, "sys.nk"), Some(&system_account(cluster)), &everything, now() - 7, now() - 60);
     let expired = expired.unwrap();
-    let expired = Access::User { jwt: expired.jwt.as_str().to_owned(), seed: Arc::new(expired.seed) };
+    let expired = LoginMethod::User { jwt: expired.jwt.as_str().to_owned(), seed: Arc::new(expired.seed) };
     assert_eq!(try_connect(&urls, &expired, None).await.unwrap_err().code(), "credentials-expired");
 
-    let app = Access::Credentials(cluster.credentials_path());
+    let app = LoginMethod::Credentials(cluster.credentials_path());
     let options = ConnectOptions::new(&urls, None, &app, TIME);
     let expected = system_account(cluster);
     let error = connect(options.account(&expected)).await.unwrap_err();
@@ -165,7 +165,7 @@ async fn a_push_is_confirmed_on_every_server_and_a_hundred_are_quick() {
     let operator = key(cluster, "op.nk");
     let (id, claims) = new_account();
     let found = push_and_confirm((&connection, &deployment), &[(id, issue(&claims, &operator, now()).unwrap())]).await;
-    assert!(found.iter().all(|one| one.verdict == Verdict::StoredNotLoaded), "{found:?}");
+    assert!(found.iter().all(|one| one.verdict == TokenState::StoredNotLoaded), "{found:?}");
 
     let tokens: Vec<_> = (0..100)
         .map(|_| {
@@ -197,14 +197,14 @@ async fn live_mappings_and_an_untrusted_signer_are_seen() {
     let good = issue(&claims, &operator, issued + 1).unwrap();
     let found = push_and_confirm((&connection, &deployment), &[(id.clone(), good.clone())]).await;
     let here = found.iter().find(|one| one.server == client.server_name()).unwrap();
-    assert_eq!(here.verdict, Verdict::Confirmed);
+    assert_eq!(here.verdict, TokenState::Confirmed);
     assert!(found.iter().all(|one| one.verdict.is_confirmed()), "{found:?}");
 
     // Every server answers 200 to a token that none of them trusts.
     let bad = issue(&claims, &Seed::generate(KeyKind::Operator).unwrap(), issued + 2).unwrap();
     let start = Instant::now();
     let found = push_and_confirm((&connection, &deployment), &[(id.clone(), bad)]).await;
-    assert!(found.iter().all(|one| matches!(one.verdict, Verdict::Untrusted { .. })), "{found:?}");
+    assert!(found.iter().all(|one| matches!(one.verdict, TokenState::Untrusted { .. })), "{found:?}");
     assert!(start.elapsed() < TIME);
 
     // The token in force can still be the base, and a newer token repairs the account.
@@ -257,11 +257,11 @@ async fn a_server_that_missed_a_push_is_named() {
 
 #[tokio::test]
 async fn tls_with_client_certificates() {
-    let cluster = support::up(Options { servers: 1, tls: true, ..support::options() }).await;
+    let cluster = support::up(DevOptions { servers: 1, tls: true, ..support::options() }).await;
     let folder = cluster.tls_folder().unwrap();
     let file = |name: &str| Some(folder.join(name));
     let good = Tls { ca: file("ca.pem"), cert: file("client.pem"), key: file("client-key.pem"), first: false };
-    let access = Access::Credentials(cluster.system_credentials_path());
+    let access = LoginMethod::Credentials(cluster.system_credentials_path());
     let urls = cluster.all_urls();
     let attempt = async |tls: Option<Tls>| try_connect(&urls, &access, tls.as_ref()).await;
 

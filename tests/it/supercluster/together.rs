@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use vstream_jwt::desired::lease::{self, EXPIRY, STREAM, SUBJECT};
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing};
-use vstream_jwt::engine::{Deadline, Silent, Tell};
+use vstream_jwt::engine::session::{Subscription, VerbInputs};
+use vstream_jwt::engine::{Deadline, Progress, Silent};
 use vstream_jwt::model::claims::{AccountClaims, Token};
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::nats::{DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::ops::load;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
@@ -391,7 +391,7 @@ pub(super) struct At<'t> {
     pub steps: Mutex<Vec<Step<'t>>>,
 }
 
-impl Tell for At<'_> {
+impl Progress for At<'_> {
     fn step(&self, step: &str, _done: usize, _total: usize) {
         let mut steps = self.steps.lock().unwrap();
         if let Some(place) = steps.iter().position(|(name, _)| *name == step) {
@@ -414,8 +414,8 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     let options = Options::default();
     let trust = trust(Some(&loaded.definition), &loaded.base, &folder);
     let trust = trust.signing_with(Some(bench.key("op.nk").public_key()));
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
-    let planned = plan(given, &connector, &options, Hearing::On, deadline, &Silent).await;
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let planned = plan(inputs, &connector, &options, Subscription::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
 
     // All edits start from the token before the run. The run also receives pushes on the subjects that name the
@@ -447,12 +447,12 @@ async fn a_push_that_is_overwritten_is_heard_and_kept() {
     // Two edits come directly before the push, so our token overwrites them. One comes after it, and overwrites ours.
     let (before_push, after_push) = ("pushing account tokens", "waiting for every server to confirm");
     let steps: Vec<Step<'_>> = vec![(before_push, &described), (after_push, &tagged), (before_push, &revoked)];
-    let tell = At { steps: Mutex::new(steps) };
+    let progress = At { steps: Mutex::new(steps) };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
-    let applied = execute(&mut session, &mut planned, run, &connector, &tell).await.unwrap();
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let applied = execute(&mut session, &mut planned, run, &connector, &progress).await.unwrap();
     assert!(applied.is_confirmed() && applied.planned_again > 0, "{applied:?}");
-    assert!(tell.steps.lock().unwrap().is_empty());
+    assert!(progress.steps.lock().unwrap().is_empty());
 
     let claims = bench.claims().await;
     assert!(claims["nats"]["mappings"]["foo.>"].is_array(), "{claims}");

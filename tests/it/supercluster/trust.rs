@@ -19,14 +19,14 @@ use vstream_jwt::engine::error::ApplyError;
 use vstream_jwt::engine::lease::Holder;
 use vstream_jwt::engine::report::Merged;
 use vstream_jwt::engine::run::{Run, Signers, execute};
-use vstream_jwt::engine::session::{Given, Hearing};
-use vstream_jwt::engine::{Connector, Deadline, LinkError, Silent};
+use vstream_jwt::engine::session::{Subscription, VerbInputs};
+use vstream_jwt::engine::{ConnectionError, Connector, Deadline, Silent};
 use vstream_jwt::model::claims::{AccountClaims, LATEST, Token};
 use vstream_jwt::model::names::RegionName;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
 use vstream_jwt::model::virtual_stream::Account;
-use vstream_jwt::nats::{Connection, DefinitionConnector, Purpose};
-use vstream_jwt::ops::apply::Apply;
+use vstream_jwt::nats::{DefinitionConnector, NatsConnection, Purpose};
+use vstream_jwt::ops::apply::ApplyPlanner;
 use vstream_jwt::ops::load;
 use vstream_jwt::ops::plan::plan;
 use vstream_jwt::ops::trust::trust;
@@ -196,9 +196,9 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let operator = bench.key("op.nk");
     let trust = trust(Some(&loaded.definition), &loaded.base, &folder).signing_with(Some(operator.public_key()));
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
     let deadline = Deadline::after(PATIENCE);
-    let planned = plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await;
+    let planned = plan(inputs, &connector, &Options::default(), Subscription::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
     let mut edit = bench.claims().await;
     edit["nats"]["description"] = json!("theirs");
@@ -209,7 +209,7 @@ async fn what_was_merged_is_agreed_to_before_it_is_signed() {
         false
     };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let run = Run { agree: &refuse, ..run };
     let ended = execute(&mut session, &mut planned, run, &connector, &Silent).await;
     assert!(
@@ -236,13 +236,14 @@ async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
     let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder);
     let operator = bench.key("op.nk");
     let trust = trust(Some(&loaded.definition), &loaded.base, &folder).signing_with(Some(operator.public_key()));
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
     let mut edit = bench.claims().await;
     edit["nats"]["description"] = json!("theirs");
     let runtime = tokio::runtime::Handle::current();
     let push = || tokio::task::block_in_place(|| runtime.block_on(bench.push(&edit)));
-    let tell = At { steps: Mutex::new(vec![("reading the streams", &push)]) };
-    let planned = plan(given, &connector, &Options::default(), Hearing::On, Deadline::after(PATIENCE), &tell).await;
+    let progress = At { steps: Mutex::new(vec![("reading the streams", &push)]) };
+    let planned =
+        plan(inputs, &connector, &Options::default(), Subscription::On, Deadline::after(PATIENCE), &progress).await;
     let (mut session, mut planned) = planned.unwrap();
     let asked: Mutex<Vec<Merged>> = Mutex::default();
     let refuse = |merged: &[Merged]| {
@@ -250,7 +251,7 @@ async fn what_the_first_plan_merges_is_agreed_to_before_it_is_signed() {
         false
     };
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let ended = execute(&mut session, &mut planned, Run { agree: &refuse, ..run }, &connector, &Silent).await;
     assert!(
         matches!(ended.as_ref().map_err(|stopped| &*stopped.cause), Err(ApplyError::NotAgreed { pushed: false })),
@@ -270,16 +271,16 @@ struct Once<'c> {
 }
 
 impl Connector for Once<'_> {
-    type Link = Connection;
+    type Connection = NatsConnection;
 
     fn changes(&self) -> bool {
         self.real.changes()
     }
 
-    async fn system(&self, timeout: Duration) -> Result<(Connection, PublicKey), LinkError> {
+    async fn system(&self, timeout: Duration) -> Result<(NatsConnection, PublicKey), ConnectionError> {
         if self.done.swap(true, Ordering::SeqCst) {
             let (message, next) = ("no server is reached".to_owned(), String::new());
-            return Err(LinkError { code: "unreachable", message, next });
+            return Err(ConnectionError { code: "unreachable", message, next });
         }
         self.real.system(timeout).await
     }
@@ -290,7 +291,7 @@ impl Connector for Once<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Connection, LinkError> {
+    ) -> Result<NatsConnection, ConnectionError> {
         self.real.account(account, claims, strict, timeout).await
     }
 
@@ -301,7 +302,7 @@ impl Connector for Once<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Option<Connection>, LinkError> {
+    ) -> Result<Option<NatsConnection>, ConnectionError> {
         self.real.regional(account, region, claims, strict, timeout).await
     }
 
@@ -312,7 +313,7 @@ impl Connector for Once<'_> {
         claims: &AccountClaims,
         strict: bool,
         timeout: Duration,
-    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
+    ) -> Result<Vec<Result<String, ConnectionError>>, ConnectionError> {
         self.real.load(account, region, claims, strict, timeout).await
     }
 }
@@ -330,20 +331,20 @@ async fn what_was_heard_is_told_when_it_cannot_be_planned_again() {
     let connector = Once { real, done: AtomicBool::new(false) };
     let operator = bench.key("op.nk");
     let trust = trust(Some(&loaded.definition), &loaded.base, &folder).signing_with(Some(operator.public_key()));
-    let given = Given { definition: &loaded.definition, keys: &keys, trust: &trust };
+    let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };
     let deadline = Deadline::after(PATIENCE);
-    let planned = plan(given, &connector, &Options::default(), Hearing::On, deadline, &Silent).await;
+    let planned = plan(inputs, &connector, &Options::default(), Subscription::On, deadline, &Silent).await;
     let (mut session, mut planned) = planned.unwrap();
     let mut edit = bench.claims().await;
     bench.push_signed(&new_seed(KeyKind::Operator), &edit, now() + 1).await;
     edit["nats"]["description"] = json!("theirs");
     bench.push_signed(&operator, &edit, now() + 2).await;
     let signers = Signers { operator: Some(&operator), keys: &mut keys, signed: None };
-    let run = Run::new(Apply(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
+    let run = Run::new(ApplyPlanner(None), signers, Holder { who: "the test".to_owned(), verb: "apply" });
     let ended = execute(&mut session, &mut planned, run, &connector, &Silent).await;
     let cause = ended.as_ref().map_err(|stopped| &*stopped.cause);
     assert!(matches!(cause, Err(ApplyError::Read(_))), "{ended:?}");
-    let heard: Vec<&str> = session.heard().iter().map(|finding| finding.code).collect();
+    let heard: Vec<&str> = session.unused_pushes().iter().map(|finding| finding.code).collect();
     assert_eq!(heard, ["token-untrusted"]);
 }
 
@@ -656,7 +657,7 @@ fn line_feed(token: &str) -> String {
 /// any other key of the same operator, here its identity key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_colleagues_token_is_believed_once_the_operator_is_pinned() {
-    let cluster = up(vstream_jwt::dev::Options { servers: 1, strict_signing_keys: false, ..options() }).await;
+    let cluster = up(vstream_jwt::dev::DevOptions { servers: 1, strict_signing_keys: false, ..options() }).await;
     let bench = Bench::new(&cluster).await;
     let op = cluster.operator_key_path();
     let op = ["apply", "--operator", op.to_str().unwrap()];

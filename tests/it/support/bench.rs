@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vstream_jwt::model::claims::Token;
 use vstream_jwt::model::nkey::{KeyKind, PublicKey};
-use vstream_jwt::nats::{Access, ConnectOptions, Connection, connect};
+use vstream_jwt::nats::{ConnectOptions, LoginMethod, NatsConnection, connect};
 use vstream_jwt::observed::{Deployment, Live, Stored, system};
 use vstream_jwt::resolver::{push, servers};
 use vstream_jwt::sign::user::{MintedUser, UserPermissions, mint_user};
@@ -25,7 +25,7 @@ pub fn now() -> u64 {
 /// A super-cluster, observed through its system account.
 pub struct Bench<'c> {
     pub cluster: &'c Cluster,
-    system: Connection,
+    system: NatsConnection,
     account: PublicKey,
     complaints: Mutex<Vec<String>>,
     /// `true` if runs accept that old values may return, on servers that bring them back.
@@ -86,7 +86,7 @@ impl Everything {
 
 impl<'c> Bench<'c> {
     pub async fn new(cluster: &'c Cluster) -> Self {
-        let access = Access::Credentials(cluster.system_credentials_path());
+        let access = LoginMethod::Credentials(cluster.system_credentials_path());
         let system = connect(ConnectOptions::new(&cluster.all_urls(), None, &access, TIME)).await.unwrap();
         Self {
             cluster,

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use vstream_jwt::dev::{DevError, Lifetime, Options, Server, Status, SuperCluster};
+use vstream_jwt::dev::{DevError, DevOptions, DevServer, Lifetime, Status, SuperCluster};
 use vstream_jwt::model::claims::AccountClaims;
 use vstream_jwt::model::nkey::KeyKind;
 use vstream_jwt::sign::file::read_seed_file;
@@ -52,17 +52,17 @@ struct Home {
 /// [`up`]. The operator has strict signing key usage, as nsc recommends.
 ///
 /// The folder is in memory if Linux offers that: servers write a lot, and tests only kill processes.
-pub fn options() -> Options {
+pub fn options() -> DevOptions {
     let memory = Path::new("/dev/shm");
     let parent = if room(memory) { memory.to_owned() } else { std::env::temp_dir() };
     let folder = tempfile::Builder::new().prefix("vstream-").tempdir_in(parent).unwrap().keep();
-    Options {
+    DevOptions {
         folder,
         server_version: std::env::var("VSTREAM_NATS_SERVER_VERSION").ok(),
         executable: Some(PathBuf::from(VSTREAM)),
         lifetime: Lifetime::Scoped { delete: std::env::var_os("VSTREAM_KEEP").is_none() },
         strict_signing_keys: true,
-        ..Options::default()
+        ..DevOptions::default()
     }
 }
 
@@ -74,7 +74,7 @@ fn room(folder: &Path) -> bool {
 }
 
 /// Starts a super-cluster for one test that kills, cuts or fills servers, or needs a special kind of servers.
-pub async fn up(options: Options) -> Cluster {
+pub async fn up(options: DevOptions) -> Cluster {
     let servers = options.regions.len() * (options.servers + usize::from(options.stretch));
     let turn = SERVERS.acquire_many(servers as u32).await.unwrap();
     let running = SuperCluster::up(options).await.unwrap();
@@ -91,12 +91,12 @@ pub async fn cluster() -> Cluster {
 
 /// Starts a super-cluster of one server per region for one test.
 pub async fn small() -> Cluster {
-    up(Options { servers: 1, ..options() }).await
+    up(DevOptions { servers: 1, ..options() }).await
 }
 
 /// Starts a super-cluster of two regions, west and east, with three servers each, for one test.
 pub async fn two_regions() -> Cluster {
-    up(Options { regions: vec!["west".to_owned(), "east".to_owned()], ..options() }).await
+    up(DevOptions { regions: vec!["west".to_owned(), "east".to_owned()], ..options() }).await
 }
 
 /// Makes an account on the 3 × 3 super-cluster that all tests share, for tests that do no harm to servers.
@@ -222,7 +222,7 @@ async fn push(cluster: &SuperCluster, claims: &Value, iat: u64) {
     use futures::StreamExt as _;
     let operator = read_seed_file(&cluster.operator_key_path()).unwrap();
     let token = issue(claims, &operator, iat).unwrap().as_str().to_owned();
-    let mut silent: Vec<&Server> = cluster.servers().iter().collect();
+    let mut silent: Vec<&DevServer> = cluster.servers().iter().collect();
     // On 2.10.26, answers of one server to clients of another cluster may get lost for good. So each attempt connects
     // anew, to any server.
     for _ in 0..ATTEMPTS {
@@ -250,7 +250,7 @@ async fn push(cluster: &SuperCluster, claims: &Value, iat: u64) {
 const ATTEMPTS: u32 = 6;
 
 /// Returns the log lines about connections of servers that did not answer.
-fn words_of(cluster: &SuperCluster, silent: &[&Server]) -> String {
+fn words_of(cluster: &SuperCluster, silent: &[&DevServer]) -> String {
     let mut said = "no answer to a push from:\n".to_owned();
     for server in silent {
         let log = std::fs::read_to_string(cluster.server_folder(server).join("server.log")).unwrap_or_default();
@@ -397,11 +397,11 @@ impl Cluster {
         self.running().regions()
     }
 
-    pub fn servers(&self) -> &[Server] {
+    pub fn servers(&self) -> &[DevServer] {
         self.running().servers()
     }
 
-    pub fn server_folder(&self, server: &Server) -> PathBuf {
+    pub fn server_folder(&self, server: &DevServer) -> PathBuf {
         self.running().server_folder(server)
     }
 

@@ -5,8 +5,8 @@
 //! changes.
 
 use super::activation::Activation;
+use super::describe::in_words;
 use super::views::Import;
-use super::words::in_words;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt;

@@ -255,7 +255,7 @@ fn of_two_activation_tokens_for_one_import_the_later_stands() {
         account: exporter.public_key(),
         subject: "s".to_owned(),
         local_subject: String::new(),
-        kind: super::super::LinkKind::Service,
+        kind: super::super::ExportKind::Service,
     };
     let import = |at: u64| {
         let token =

@@ -2,7 +2,7 @@
 
 use super::api::{Api, CallError, code};
 use super::data::{ObservedStream, SourceState};
-use super::gaps::{Arrivals, Gap, Range};
+use super::gaps::{Gap, Range, SourceGaps};
 use crate::observed::Requests;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,7 +36,7 @@ impl Limits {
 
 /// A position in the stream, and the last sequence of each source that had arrived by then.
 #[derive(Debug, Clone)]
-struct Place {
+struct SearchPoint {
     at: u64,
     got: Vec<u64>,
 }
@@ -103,12 +103,12 @@ impl<'a, R: Requests> Search<'a, R> {
     ///
     /// # Errors
     /// The subject on which the user may not publish.
-    pub(super) async fn run(mut self) -> Result<Option<Arrivals>, String> {
+    pub(super) async fn run(mut self) -> Result<Option<SourceGaps>, String> {
         let found = self.find().await;
         self.denied.map_or(Ok(found), Err)
     }
 
-    async fn find(&mut self) -> Option<Arrivals> {
+    async fn find(&mut self) -> Option<SourceGaps> {
         let state = &self.stream.state;
         let told = self.told().chain(self.said.iter().copied()).flatten().chain(self.before.iter().copied());
         if told.chain([self.stream.first_possible(), state.first_seq, state.last_seq]).any(|seq| seq > HIGHEST) {
@@ -135,11 +135,11 @@ impl<'a, R: Requests> Search<'a, R> {
         }
         gaps.sort_by_key(|gap| gap.after);
         let missing = gaps.iter().map(|gap| gap.missing).sum();
-        Some(Arrivals { stream: self.stream.name.clone(), last, missing, gaps })
+        Some(SourceGaps { stream: self.stream.name.clone(), last, missing, gaps })
     }
 
     /// Finds the gaps between two positions. Bisects the ranges in which messages are missing, the newest half first.
-    async fn gaps(&mut self, start: &Place, end: &Place) -> Result<Vec<Gap>, Stop> {
+    async fn gaps(&mut self, start: &SearchPoint, end: &SearchPoint) -> Result<Vec<Gap>, Stop> {
         let mut gaps = Vec::new();
         let mut open = vec![(start.clone(), end.clone())];
         while let Some((low, high)) = open.pop() {
@@ -164,19 +164,19 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     /// Returns the number of messages that are missing before a position.
-    fn missing(&self, place: &Place) -> i128 {
+    fn missing(&self, place: &SearchPoint) -> i128 {
         let got: i128 = place.got.iter().map(|&got| i128::from(got)).sum();
         got - i128::from(place.at) + i128::from(self.stream.first_possible() - 1)
     }
 
     /// Returns the gap among the messages before the first one that still exists.
-    fn before(&self, start: &Place, missing: i128) -> Gap {
+    fn before(&self, start: &SearchPoint, missing: i128) -> Gap {
         let among = self.ranges(|i| (1, start.got[i]));
         Gap { after: self.stream.first_possible() - 1, before: start.at + 1, missing: count(missing), among }
     }
 
     /// Returns the gap directly before the message at `high`.
-    fn step(&self, low: &Place, high: &Place, missing: i128) -> Result<Option<Gap>, Stop> {
+    fn step(&self, low: &SearchPoint, high: &SearchPoint, missing: i128) -> Result<Option<Gap>, Stop> {
         let Some(&Some((source, sequence))) = self.seen.get(&high.at) else {
             return Ok(Some(self.between(low, high, missing)));
         };
@@ -196,9 +196,9 @@ impl<'a, R: Requests> Search<'a, R> {
     async fn check(&mut self, gap: &Gap) -> Result<(), Stop> {
         let stream = self.stream;
         for range in gap.among.iter().filter(|_| gap.is_exact()) {
-            let place = stream.sources.iter().position(|source| source.name == range.origin);
-            let of = |origin: &Option<Origin>| origin.and_then(|(i, seq)| (Some(i) == place).then_some(seq));
-            let before = place.map_or(0, |place| self.before[place]);
+            let index = stream.sources.iter().position(|source| source.name == range.origin);
+            let of = |origin: &Option<Origin>| origin.and_then(|(i, seq)| (Some(i) == index).then_some(seq));
+            let before = index.map_or(0, |index| self.before[index]);
             let (first, last) = (range.first - before, range.last - before);
             let earlier = self.seen.iter().filter(|(at, origin)| **at <= gap.after && of(origin).is_some());
             let from = earlier.map(|(at, _)| *at).max().unwrap_or(stream.state.first_seq.saturating_sub(1));
@@ -215,7 +215,7 @@ impl<'a, R: Requests> Search<'a, R> {
         Ok(())
     }
 
-    fn between(&self, low: &Place, high: &Place, missing: i128) -> Gap {
+    fn between(&self, low: &SearchPoint, high: &SearchPoint, missing: i128) -> Gap {
         // The last sequences up to `high` have arrived.
         let among = self.ranges(|i| (low.got[i] + 1, high.got[i].saturating_sub(1)));
         Gap { after: low.at, before: high.at, missing: count(missing), among }
@@ -236,11 +236,11 @@ impl<'a, R: Requests> Search<'a, R> {
     }
 
     /// Returns the position before the first message that still exists.
-    async fn start(&mut self) -> Result<Option<Place>, Stop> {
+    async fn start(&mut self) -> Result<Option<SearchPoint>, Stop> {
         let base = self.stream.first_possible() - 1;
         let (first, last) = (self.stream.state.first_seq, self.stream.state.last_seq);
         if first <= base + 1 {
-            return Ok(Some(Place { at: base, got: vec![0; self.said.len()] }));
+            return Ok(Some(SearchPoint { at: base, got: vec![0; self.said.len()] }));
         }
         // Messages of a source before its first one in the stream count as arrived, or as missing earlier.
         let mut got: Known = self.said.iter().map(|said| said.filter(|&said| said == 0)).collect();
@@ -253,11 +253,11 @@ impl<'a, R: Requests> Search<'a, R> {
             }
             from = to.saturating_add(1);
         }
-        Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at: first - 1, got }))
+        Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| SearchPoint { at: first - 1, got }))
     }
 
     /// Returns the position of the last message.
-    async fn end(&mut self, start: &Place) -> Result<Option<Place>, Stop> {
+    async fn end(&mut self, start: &SearchPoint) -> Result<Option<SearchPoint>, Stop> {
         let at = self.stream.state.last_seq;
         // The servers' report about a silent source is right. About a busy one, it may be newer than the message at
         // `at`.
@@ -277,11 +277,11 @@ impl<'a, R: Requests> Search<'a, R> {
                 None => got = got.iter().zip(&self.said).map(|(got, said)| got.or(*said)).collect(),
             }
         }
-        Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at, got }))
+        Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| SearchPoint { at, got }))
     }
 
     /// Returns a certain position between the two, near the middle if possible.
-    async fn split(&mut self, low: &Place, high: &Place) -> Result<Option<Place>, Stop> {
+    async fn split(&mut self, low: &SearchPoint, high: &SearchPoint) -> Result<Option<SearchPoint>, Stop> {
         let width = high.at - low.at;
         for eighths in [4, 3, 5, 2, 6] {
             let at = low.at + (width * eighths / 8).clamp(1, width - 1);
@@ -302,9 +302,9 @@ impl<'a, R: Requests> Search<'a, R> {
         &'s mut self,
         at: u64,
         hint: Known,
-        low: &'s Place,
-        high: Option<&'s Place>,
-    ) -> BoxFuture<'s, Result<Option<Place>, Stop>> {
+        low: &'s SearchPoint,
+        high: Option<&'s SearchPoint>,
+    ) -> BoxFuture<'s, Result<Option<SearchPoint>, Stop>> {
         Box::pin(async move {
             let still = |i: usize| high.map(|high| high.got[i]).filter(|&got| got == low.got[i]);
             let mut got: Known = (0..low.got.len()).map(still).collect();
@@ -320,7 +320,7 @@ impl<'a, R: Requests> Search<'a, R> {
                     self.reckon(at, &mut got, low, high).await?;
                 }
                 if let Some(got) = got.iter().copied().collect() {
-                    return Ok(Some(Place { at, got }));
+                    return Ok(Some(SearchPoint { at, got }));
                 }
                 from = to;
             }
@@ -333,13 +333,19 @@ impl<'a, R: Requests> Search<'a, R> {
                 let Some(place) = self.place(last, then, low, high).await? else { return Ok(None) };
                 fill(&mut got, &place.got);
             }
-            Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| Place { at, got }))
+            Ok(got.into_iter().collect::<Option<Vec<_>>>().map(|got| SearchPoint { at, got }))
         })
     }
 
     /// Fills in the sources that `got` lacks, if the count shows that they sent nothing before `at`, or nothing after
     /// it.
-    async fn reckon(&mut self, at: u64, got: &mut Known, low: &Place, high: Option<&Place>) -> Result<(), Stop> {
+    async fn reckon(
+        &mut self,
+        at: u64,
+        got: &mut Known,
+        low: &SearchPoint,
+        high: Option<&SearchPoint>,
+    ) -> Result<(), Stop> {
         if let Some(high) = high
             && at - low.at == arrived(got, low) + unseen(got, low, high)
         {
@@ -370,7 +376,7 @@ impl<'a, R: Requests> Search<'a, R> {
 
     /// Finds the last message up to `at` of the sources that `got` lacks, and the last sequences of the other sources
     /// at that position. After it, all messages are from the other sources.
-    async fn last_of_silent(&mut self, at: u64, low: &Place, got: &Known) -> Result<Option<(u64, Known)>, Stop> {
+    async fn last_of_silent(&mut self, at: u64, low: &SearchPoint, got: &Known) -> Result<Option<(u64, Known)>, Stop> {
         let (mut before, mut behind, mut then) = (low.at, at, got.clone());
         while behind - before > BLOCKS[1] {
             let middle = before + (behind - before) / 2;
@@ -473,10 +479,10 @@ impl<'a, R: Requests> Search<'a, R> {
 
     fn origin(&self, reply: &Value) -> Option<Origin> {
         let (name, sequence) = came_from(reply)?;
-        let place = self.stream.sources.iter().position(|source| source.name == name)?;
+        let index = self.stream.sources.iter().position(|source| source.name == name)?;
         // A message from a former stream of the same name proves nothing.
-        let counted = sequence.checked_sub(self.before[place]).filter(|counted| *counted > 0)?;
-        Some((place, counted))
+        let counted = sequence.checked_sub(self.before[index]).filter(|counted| *counted > 0)?;
+        Some((index, counted))
     }
 }
 
@@ -508,17 +514,17 @@ fn fill(got: &mut Known, from: &[u64]) {
 }
 
 /// Returns the number of messages of the known sources that arrived since `low`.
-fn arrived(got: &Known, low: &Place) -> u64 {
+fn arrived(got: &Known, low: &SearchPoint) -> u64 {
     got.iter().zip(&low.got).map(|(got, low)| got.map_or(0, |got| got.saturating_sub(*low))).sum()
 }
 
 /// Returns the number of messages of the known sources that arrive until `high`.
-fn arrives(got: &Known, high: &Place) -> u64 {
+fn arrives(got: &Known, high: &SearchPoint) -> u64 {
     got.iter().zip(&high.got).map(|(got, high)| got.map_or(0, |got| high.saturating_sub(got))).sum()
 }
 
 /// Returns the number of messages of the unknown sources that arrive from `low` to `high`.
-fn unseen(got: &Known, low: &Place, high: &Place) -> u64 {
+fn unseen(got: &Known, low: &SearchPoint, high: &SearchPoint) -> u64 {
     let arrives = got.iter().zip(low.got.iter().zip(&high.got)).filter(|(got, _)| got.is_none());
     arrives.map(|(_, (low, high))| high.saturating_sub(*low)).sum()
 }

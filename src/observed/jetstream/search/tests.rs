@@ -67,12 +67,12 @@ impl Simulated {
         .unwrap()
     }
 
-    async fn search(&self, tells: bool) -> (Option<Arrivals>, usize) {
+    async fn search(&self, tells: bool) -> (Option<SourceGaps>, usize) {
         self.search_from(tells, [0; 3]).await
     }
 
     /// Searches a stream whose origins' messages begin after these sequences.
-    async fn search_from(&self, tells: bool, before: [u64; 3]) -> (Option<Arrivals>, usize) {
+    async fn search_from(&self, tells: bool, before: [u64; 3]) -> (Option<SourceGaps>, usize) {
         let requests = Answering { stream: self, asked: AtomicUsize::new(0) };
         let info = self.info(tells);
         let limits = Limits::new(Duration::from_secs(5));

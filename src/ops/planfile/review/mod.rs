@@ -10,7 +10,7 @@ use crate::model::nkey::PublicKey;
 use crate::model::shown::shown;
 use crate::model::units::{format_time, rough_duration};
 use crate::model::virtual_stream::RegionalAccounts;
-use crate::plan::file::{Content, PlannedAccount};
+use crate::plan::file::{PlanContent, PlannedAccount};
 use crate::plan::{ActivationRequest, Push, claims_diff, preflight};
 use crate::secrets::is_shown_in_full;
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub struct Inconsistent {
 ///
 /// # Errors
 /// [`Inconsistent`]
-pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(), Inconsistent> {
+pub fn check(content: &PlanContent, definition: &Definition, now: u64) -> Result<(), Inconsistent> {
     let members: Vec<_> = desired::members(definition).collect();
     let defined = members.iter().map(|(account, region)| match region {
         None => (account.name.to_string(), Some(&account.id), false),
@@ -44,14 +44,14 @@ pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(),
         }
     });
     let mut defined = defined.collect::<Vec<_>>().into_iter();
-    for (place, account) in content.accounts.iter().enumerate() {
+    for (index, account) in content.accounts.iter().enumerate() {
         let wrong = |reason: String| Inconsistent { account: account.name.clone(), reason };
         let (name, id, made_here) =
             defined.next().ok_or_else(|| wrong("the definition in the file has no such account".into()))?;
         if name != account.name || id.is_some_and(|id| *id != account.id) {
             return Err(wrong(format!("{} is not account {name} of the definition in the file", account.id)));
         }
-        if content.accounts[..place].iter().any(|other| other.id == account.id) {
+        if content.accounts[..index].iter().any(|other| other.id == account.id) {
             return Err(wrong(format!("{} is another account of the file too", account.id)));
         }
         one(content, account, now).map_err(wrong)?;
@@ -64,7 +64,7 @@ pub fn check(content: &Content, definition: &Definition, now: u64) -> Result<(),
 
 /// Returns the reason why an account that the file calls new cannot be new. Claims that start from nothing would hide
 /// what they remove.
-fn is_there_already(content: &Content, account: &PlannedAccount, made_here: bool) -> Option<String> {
+fn is_there_already(content: &PlanContent, account: &PlannedAccount, made_here: bool) -> Option<String> {
     if account.base.is_some() || account.tokens.is_empty() {
         return None;
     }
@@ -80,7 +80,7 @@ fn is_there_already(content: &Content, account: &PlannedAccount, made_here: bool
     Some(format!("it lacks the token that it starts from, and is not new: account {} imports from it", other.name))
 }
 
-fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), String> {
+fn one(content: &PlanContent, account: &PlannedAccount, now: u64) -> Result<(), String> {
     let base = match &account.base {
         None => None,
         Some(token) => {
@@ -91,11 +91,11 @@ fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), Stri
         return Err(format!("the token it starts from is that of account {}", base.id()));
     }
     let pushes = account.pushes().map_err(|error| error.to_string())?;
-    for (place, push) in pushes.iter().enumerate() {
+    for (index, push) in pushes.iter().enumerate() {
         if *push.claims.id() != account.id {
             return Err(format!("it has a token of account {} signed, not of its own", push.claims.id()));
         }
-        if pushes[..place].iter().any(|earlier| earlier.stage >= push.stage) {
+        if pushes[..index].iter().any(|earlier| earlier.stage >= push.stage) {
             return Err("its tokens are not in the order of their stages".to_owned());
         }
         dated(content, push, base.as_ref(), now)?;
@@ -115,7 +115,7 @@ fn one(content: &Content, account: &PlannedAccount, now: u64) -> Result<(), Stri
 
 /// Checks the date that a new token must follow. The options of the file do not justify a date in the future. Only the
 /// base token, which a trusted key signed, can be dated ahead.
-fn dated(content: &Content, push: &Push, base: Option<&AccountClaims>, now: u64) -> Result<(), String> {
+fn dated(content: &PlanContent, push: &Push, base: Option<&AccountClaims>, now: u64) -> Result<(), String> {
     let issued = base.map_or(0, AccountClaims::issued_at);
     if push.newest_iat < issued {
         return Err("it would be dated before the token it starts from".to_owned());
@@ -191,7 +191,7 @@ fn age(issued_at: u64, now: u64) -> String {
 
 /// Returns the plan's other effects, one per line: options that let it do more than add, and deletions. This part of
 /// the file is compared with the deployment before anything is done.
-pub fn beyond_tokens(content: &Content) -> Vec<String> {
+pub fn beyond_tokens(content: &PlanContent) -> Vec<String> {
     let crate::plan::Options { adopt, prune, delete_streams, allow, signing_keys } = &content.options;
     let mut lines = Vec::new();
     lines.extend(adopt.then(|| "takes over mappings and streams of others (--adopt)".to_owned()));
@@ -221,7 +221,7 @@ pub fn beyond_tokens(content: &Content) -> Vec<String> {
 /// Returns the lines of a plan file that would not be shown in full. They contain text that looks like a secret, or
 /// like the mask that replaces one. Checks names, the effects [beyond its tokens](beyond_tokens), and the
 /// [changes](changes()) of all accounts. The user must not sign what they cannot see.
-pub fn not_in_full(content: &Content, changes: &[Vec<String>]) -> Vec<String> {
+pub fn not_in_full(content: &PlanContent, changes: &[Vec<String>]) -> Vec<String> {
     let names = content.accounts.iter().map(|account| format!("account {} ({})", account.name, account.id));
     let lines = names.chain(beyond_tokens(content)).chain(changes.iter().flatten().cloned());
     lines.filter(|line| !is_shown_in_full(line) || !is_shown_in_full(&shown(line))).collect()

@@ -3,7 +3,7 @@ use crate::model::nkey::KeyKind;
 use crate::sign::{Seed, Signer as _};
 use serde_json::json;
 
-fn content(name: &str) -> Content {
+fn content(name: &str) -> PlanContent {
     let id = Seed::generate(KeyKind::Account).unwrap().public_key();
     let content = json!({
         "tool": "vstream-jwt 0.1.0", "created": "2026-01-01T00:00:00Z", "definition": [],

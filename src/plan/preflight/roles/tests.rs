@@ -1,5 +1,5 @@
 use super::*;
-use crate::desired::Options;
+use crate::desired::DesiredOptions;
 use crate::desired::permissions::{Line, permissions};
 use crate::desired::tests::{app, application, regional, stream, topology};
 use crate::model::claims::TrustedClaims;
@@ -20,7 +20,7 @@ fn claims(account: &Account, default: &Value, role: &Value) -> AccountClaims {
 }
 
 fn found(account: &Account, default: Value, role: Value, first: bool) -> Vec<String> {
-    let desired = application(topology(), account, &Options::default()).unwrap();
+    let desired = application(topology(), account, &DesiredOptions::default()).unwrap();
     let names = account.virtual_streams.iter().map(|stream| stream.name.as_str()).collect();
     let changes = mappings("APP", &names, &desired.mappings, &[], &[], &crate::plan::Options::default()).changes;
     let findings = roles(&desired, &claims(account, &default, &role), if first { &changes } else { &[] });
@@ -66,7 +66,7 @@ fn a_template_that_was_enough_is_not_after_mapping() {
 #[test]
 fn what_was_so_before_or_still_works_in_a_cluster_is_a_warning() {
     let account = shared();
-    let desired = application(topology(), &account, &Options::default()).unwrap();
+    let desired = application(topology(), &account, &DesiredOptions::default()).unwrap();
     let severities = |before: Option<&str>, role: Value| -> Vec<Severity> {
         let to = |to: &str| vec![Destination { subject: to.to_owned(), weight: 100, cluster: None }];
         let after = desired.mappings.iter().find(|mapping| mapping.source.as_str() == "orders.>").unwrap();

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use vstream_jwt::plan::file::{Content, PlanFile};
+use vstream_jwt::plan::file::{PlanContent, PlanFile};
 
 /// Signs a plan file for one account with the operator's key; `change` forges its content.
 fn sign(folder: &Path, change: impl Fn(&mut Value)) -> (Run, Value) {
@@ -38,7 +38,7 @@ fn sign(folder: &Path, change: impl Fn(&mut Value)) -> (Run, Value) {
         }],
     });
     change(&mut content);
-    let content: Content = serde_json::from_value(content).unwrap();
+    let content: PlanContent = serde_json::from_value(content).unwrap();
     std::fs::write(folder.join("plan.json"), PlanFile::new(content).render()).unwrap();
     let args = ["sign", "plan.json", "--operator", "op.nk", "--out", "signed.json"];
     let shown = run(folder, &args);

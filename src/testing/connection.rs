@@ -7,7 +7,7 @@ use crate::model::claims::AccountClaims;
 use crate::model::names::RegionName;
 use crate::model::nkey::PublicKey;
 use crate::model::virtual_stream::Account;
-use crate::observed::link::{Connector, Ear, Link, LinkError, hearing};
+use crate::observed::connection::{Connection, ConnectionError, Connector, MessageReceiver, message_channel};
 use crate::observed::{Reply, RequestError, Requests};
 use crate::sign::Signer as _;
 use crate::sign::keyring::{Keyring, KeyringError, issuer};
@@ -28,7 +28,7 @@ pub(crate) struct MemoryConnector {
 
 /// A connection.
 #[derive(Debug, Clone)]
-pub(crate) struct MemoryLink {
+pub(crate) struct MemoryConnection {
     world: InMemory,
     process: Process,
     to: To,
@@ -46,21 +46,21 @@ impl MemoryConnector {
         Self { world: world.clone(), process: process.clone(), keys: keys.to_owned() }
     }
 
-    fn link(&self, to: To) -> MemoryLink {
-        MemoryLink { world: self.world.clone(), process: self.process.clone(), to }
+    fn connection(&self, to: To) -> MemoryConnection {
+        MemoryConnection { world: self.world.clone(), process: self.process.clone(), to }
     }
 }
 
 impl Connector for MemoryConnector {
-    type Link = MemoryLink;
+    type Connection = MemoryConnection;
 
     fn changes(&self) -> bool {
         true
     }
 
-    async fn system(&self, _: Duration) -> Result<(MemoryLink, PublicKey), LinkError> {
+    async fn system(&self, _: Duration) -> Result<(MemoryConnection, PublicKey), ConnectionError> {
         let system = self.world.state().system.clone();
-        Ok((self.link(To::System), system))
+        Ok((self.connection(To::System), system))
     }
 
     async fn account(
@@ -69,8 +69,8 @@ impl Connector for MemoryConnector {
         _: &AccountClaims,
         _: bool,
         _: Duration,
-    ) -> Result<MemoryLink, LinkError> {
-        Ok(self.link(To::Account(account.id.clone())))
+    ) -> Result<MemoryConnection, ConnectionError> {
+        Ok(self.connection(To::Account(account.id.clone())))
     }
 
     async fn regional(
@@ -80,15 +80,15 @@ impl Connector for MemoryConnector {
         claims: &AccountClaims,
         _: bool,
         _: Duration,
-    ) -> Result<Option<MemoryLink>, LinkError> {
-        let failed = |code, message: String| LinkError { code, message, next: String::new() };
+    ) -> Result<Option<MemoryConnection>, ConnectionError> {
+        let failed = |code, message: String| ConnectionError { code, message, next: String::new() };
         let unusable = |error: KeyringError| failed("key-unusable", error.to_string());
         let keys = Keyring::open(&self.keys).map_err(unusable)?;
         let Some(seed) = issuer(claims, &keys).map_err(unusable)? else { return Ok(None) };
         let (id, key) = (claims.id(), seed.public_key());
         let taken = self.world.state().takes_user(id, &key);
         match taken {
-            true => Ok(Some(self.link(To::Account(id.clone())))),
+            true => Ok(Some(self.connection(To::Account(id.clone())))),
             false => Err(failed("authorization-violation", format!("account {id} takes no users by {key}"))),
         }
     }
@@ -100,13 +100,13 @@ impl Connector for MemoryConnector {
         _: &AccountClaims,
         _: bool,
         _: Duration,
-    ) -> Result<Vec<Result<String, LinkError>>, LinkError> {
+    ) -> Result<Vec<Result<String, ConnectionError>>, ConnectionError> {
         // No server has a `cache` resolver.
         Ok(Vec::new())
     }
 }
 
-impl MemoryLink {
+impl MemoryConnection {
     /// Counts a request. Returns `true` if the process is killed before its answer comes. The requests of a killed
     /// process stop.
     async fn begins(&self, subject: &str) -> bool {
@@ -156,7 +156,7 @@ impl MemoryLink {
     }
 }
 
-impl Requests for MemoryLink {
+impl Requests for MemoryConnection {
     async fn request(&self, subject: &str, payload: Vec<u8>, timeout: Duration) -> Result<Reply, RequestError> {
         let To::Account(account) = &self.to else {
             let replies = self.request_many(subject, payload, timeout, |replies| !replies.is_empty()).await?;
@@ -205,7 +205,7 @@ impl Requests for MemoryLink {
     }
 }
 
-impl Link for MemoryLink {
+impl Connection for MemoryConnection {
     async fn publish_after(
         &self,
         subject: &str,
@@ -219,16 +219,16 @@ impl Link for MemoryLink {
         self.exchange(subject, timeout, handle).await
     }
 
-    async fn listen(&self, _: &[&str]) -> Result<Ear, RequestError> {
+    async fn listen(&self, _: &[&str]) -> Result<MessageReceiver, RequestError> {
         if self.begins("listen").await {
             return self.die().await;
         }
-        let (voice, ear) = hearing();
-        self.world.state().voices.push(voice);
-        Ok(ear)
+        let (sender, receiver) = message_channel();
+        self.world.state().senders.push(sender);
+        Ok(receiver)
     }
 
-    fn may_not_hear<'s>(&self, _: &[&'s str]) -> Option<&'s str> {
+    fn denied_subscription<'s>(&self, _: &[&'s str]) -> Option<&'s str> {
         None
     }
 }

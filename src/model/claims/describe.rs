@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Describes a value on one line: exports and imports in words, and tokens by their digests.
 pub fn in_words(value: &Value) -> String {
-    link(value).unwrap_or_else(|| in_json(value))
+    export_or_import(value).unwrap_or_else(|| in_json(value))
 }
 
 /// Returns a value on one line, as complete JSON with tokens replaced by their digests. Different values differ.
@@ -78,7 +78,7 @@ fn digest(token: &str) -> String {
 
 /// Describes an export or import: `service $JS.API.INFO of A… as $VS.west.API.INFO`. Returns `None` if it has unusual
 /// fields, or text that would make the description ambiguous.
-fn link(value: &Value) -> Option<String> {
+fn export_or_import(value: &Value) -> Option<String> {
     let fields = value.as_object()?;
     let usual = |(name, value): (&String, &Value)| match (name.as_str(), value) {
         ("subject" | "type" | "account" | "local_subject" | "response_type", Value::String(text)) => {

@@ -8,18 +8,18 @@
 
 use super::api::Api;
 use super::data::{ObservedJetStream, ObservedStream, SILENCE};
-use super::gaps::Arrivals;
+use super::gaps::SourceGaps;
 use super::search::{Limits, Search};
 use crate::observed::Requests;
 use futures::stream::{self, StreamExt};
 
 /// Searches only streams in which messages are missing by the count, or whose sources' progress the servers do not
 /// report. So the search costs nothing while all is well. Also returns the subjects on which the user may not publish.
-pub(super) async fn arrivals<R: Requests>(
+pub(super) async fn find_source_gaps<R: Requests>(
     api: Api<'_, R>,
     observed: &ObservedJetStream,
     limits: Limits,
-) -> (Vec<Arrivals>, Vec<String>) {
+) -> (Vec<SourceGaps>, Vec<String>) {
     const AT_ONCE: usize = 8;
     let ends = tokio::time::Instant::now() + limits.time;
     let wanted = observed.streams.iter().filter(|stream| is_worth_searching(stream, observed)).take(limits.streams);

@@ -3,11 +3,11 @@
 use super::effects::Unused;
 use super::undo::Undo;
 use crate::desired::DesiredAccount;
-use crate::desired::regional::{JETSTREAM, Seat};
+use crate::desired::regional::{AccountRole, JETSTREAM};
 use crate::model::claims::{AccountClaims, TrustedClaims};
 use crate::model::finding::Finding;
 use crate::model::mapping::RawMapping;
-use crate::model::prefixes::{NEAR, is_below};
+use crate::model::prefixes::{REGION_PREFIX, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::ObservedStream;
 use crate::observed::survey::{Observed, ObservedAccount};
@@ -69,7 +69,9 @@ pub(super) fn gone(
 ) -> Vec<Finding> {
     let Some(target) = undo.target else { return Vec::new() };
     let mut findings = Vec::new();
-    for (wanted, goal) in desired.iter().zip(goals).filter(|(wanted, _)| wanted.seat == Seat::Application) {
+    for (wanted, goal) in
+        desired.iter().zip(goals).filter(|(wanted, _)| wanted.account_role == AccountRole::Application)
+    {
         let (Some(goal), true) = (goal, undo.applications.contains(&wanted.id)) else { continue };
         let led = led(&goal.mappings());
         let family: Vec<(&DesiredAccount<'_>, &ObservedAccount)> =
@@ -116,11 +118,13 @@ pub(super) fn unused(
     goals: &[Option<TrustedClaims>],
 ) -> Vec<Unused> {
     let mut all = Vec::new();
-    for (place, wanted) in desired.iter().enumerate().filter(|(_, wanted)| wanted.seat == Seat::Application) {
-        let (Some(current), Some(goal)) = (currents[place], &goals[place]) else { continue };
+    for (index, wanted) in
+        desired.iter().enumerate().filter(|(_, wanted)| wanted.account_role == AccountRole::Application)
+    {
+        let (Some(current), Some(goal)) = (currents[index], &goals[index]) else { continue };
         let [before, after] = [current, goal].map(|claims| led(&claims.mappings()));
         let mut names: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for stream in &observed.accounts[place].jetstream.streams {
+        for stream in &observed.accounts[index].jetstream.streams {
             let Some(owner) = stream.owner.as_ref().filter(|owner| owner.role.captures()) else { continue };
             let leads = |to: &[SubjectFilter]| to.iter().any(|filter| stores(stream, filter));
             if leads(&before) && !leads(&after) {
@@ -155,7 +159,7 @@ enum To {
 
 fn to(subject: &str) -> To {
     match SubjectFilter::parse(&captured(subject)) {
-        _ if is_below(subject, NEAR) => To::Region,
+        _ if is_below(subject, REGION_PREFIX) => To::Region,
         Ok(filter) if !is_below(subject, JETSTREAM) => To::Subject(filter),
         _ => To::Requests,
     }

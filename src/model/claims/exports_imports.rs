@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 /// The kind of an export or import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LinkKind {
+pub enum ExportKind {
     /// Messages from the exporter to the importer.
     Stream,
     /// Requests from the importer to the exporter, and their replies.
     Service,
 }
 
-impl LinkKind {
+impl ExportKind {
     /// Returns the kind as tokens spell it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ pub struct ExportSpec {
     pub subject: String,
     /// Stream or service.
     #[serde(rename = "type")]
-    pub kind: LinkKind,
+    pub kind: ExportKind,
     /// `true` for a private export: importers need an activation token.
     pub token_req: bool,
     /// `Singleton`, `Stream` or `Chunked`; none for streams.
@@ -77,7 +77,7 @@ pub struct ImportSpec {
     pub local_subject: String,
     /// Stream or service.
     #[serde(rename = "type")]
-    pub kind: LinkKind,
+    pub kind: ExportKind,
 }
 
 impl ImportSpec {
@@ -88,7 +88,7 @@ impl ImportSpec {
             account: PublicKey::parse_kind(&import.account, KeyKind::Account).ok()?,
             subject: import.subject.clone(),
             local_subject: import.local_subject.clone(),
-            kind: LinkKind::parse(&import.kind)?,
+            kind: ExportKind::parse(&import.kind)?,
         })
     }
 
@@ -129,7 +129,7 @@ pub(super) fn set_export(nats: &mut Map<String, Value>, spec: &ExportSpec) -> bo
 }
 
 /// Removes an export. Removes the list with its last entry, as Go's `omitempty` does.
-pub(super) fn remove_export(nats: &mut Map<String, Value>, kind: LinkKind, subject: &str) -> bool {
+pub(super) fn remove_export(nats: &mut Map<String, Value>, kind: ExportKind, subject: &str) -> bool {
     remove(nats, "exports", |entry| entry["subject"] == subject && entry["type"] == kind.as_str())
 }
 

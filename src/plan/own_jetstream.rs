@@ -7,12 +7,12 @@ use super::account_plan::{AccountPlan, skipped_consumer, skipped_stream};
 use super::mappings::{MappingChange, MappingPlan};
 use super::pushes;
 use super::starts::Start;
-use crate::desired::regional::{HUB_API, Seat};
-use crate::desired::{DesiredAccount, way_back};
+use crate::desired::regional::{AccountRole, OWN_JS_API};
+use crate::desired::{DesiredAccount, own_js_mapping};
 use crate::model::claims::AccountClaims;
 use crate::model::finding::Finding;
 use crate::model::mapping::{Destination, RawMapping};
-use crate::model::prefixes::{BACK, NEAR, is_below};
+use crate::model::prefixes::{OWN_JS_PREFIX, REGION_PREFIX, is_below};
 use crate::model::subject::SubjectFilter;
 use crate::observed::jetstream::DEFAULT_PREFIX;
 use crate::observed::survey::Observed;
@@ -34,9 +34,9 @@ pub fn own_api(claims: &AccountClaims) -> Option<&'static str> {
         let own = |to: &Destination| to.cluster.is_none() && to.subject.starts_with("$JS.");
         !mapping.destinations.is_empty() && mapping.destinations.iter().all(own)
     };
-    let away = |mapping: &RawMapping| mapping.destinations.iter().any(|to| is_below(&to.subject, NEAR));
-    match leads(HUB_API, &back) {
-        true => Some(HUB_API),
+    let away = |mapping: &RawMapping| mapping.destinations.iter().any(|to| is_below(&to.subject, REGION_PREFIX));
+    match leads(OWN_JS_API, &back) {
+        true => Some(OWN_JS_API),
         false => (!leads(DEFAULT_PREFIX, &away)).then_some(DEFAULT_PREFIX),
     }
 }
@@ -50,7 +50,7 @@ pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) 
                 WAY_BACK_MISSING,
                 format!("account {}", wanted.name),
                 format!(
-                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{BACK}.>`, which another tool \
+                    "its claims lead `$JS.>` to the regions, and no mapping leads back (`{OWN_JS_PREFIX}.>`, which another tool \
                      removed or changed): no name leads to its own streams, which can be neither read nor changed"
                 ),
                 format!(
@@ -66,7 +66,7 @@ pub(super) fn out_of_reach(desired: &[DesiredAccount<'_>], observed: &Observed) 
 /// account cannot. The plan only sets the missing mapping, since the streams are unknown.
 pub(super) fn account_plan(desired: &DesiredAccount<'_>, start: Option<&Start>) -> AccountPlan {
     let (mut mappings, mut pushed) = (MappingPlan::default(), Vec::new());
-    if let (Seat::Application, Some(start), Ok(back)) = (desired.seat, start, way_back()) {
+    if let (AccountRole::Application, Some(start), Ok(back)) = (desired.account_role, start, own_js_mapping()) {
         let before = start.claims.mappings().into_iter().find(|mapping| mapping.source == back.source.as_str());
         mappings.changes.push(MappingChange {
             action: if before.is_some() { Action::Update } else { Action::Create },
@@ -113,8 +113,8 @@ mod tests {
         let back = ("$VSH.>", "$JS.>", "");
         assert_eq!(api(&[]), Some(DEFAULT_PREFIX));
         assert_eq!(api(&[("foo.>", "foo.west.>", "c-west")]), Some(DEFAULT_PREFIX));
-        assert_eq!(api(&[away, back]), Some(HUB_API));
-        assert_eq!(api(&[back]), Some(HUB_API));
+        assert_eq!(api(&[away, back]), Some(OWN_JS_API));
+        assert_eq!(api(&[back]), Some(OWN_JS_API));
         assert_eq!(api(&[away]), None);
         // Not exclusive: requests for single streams go to the regions.
         assert_eq!(api(&[("$JS.API.STREAM.INFO.foo", "$VS.west.API.STREAM.INFO.foo", "c-west")]), Some(DEFAULT_PREFIX));

@@ -10,7 +10,7 @@
 //! therefore no edit.
 
 use super::claims_diff;
-use super::exports_imports::is_ours as is_our_link;
+use super::exports_imports::is_ours as is_our_entry;
 use super::mappings::is_ours;
 use crate::model::claims::{Conflict, TrustedClaims, Unmergeable};
 use crate::observed::jetstream::ObservedStream;
@@ -19,7 +19,7 @@ use std::collections::HashSet;
 
 /// A token that an account had, in the order in which the run saw them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
+pub struct ClaimsUpdate {
     /// The token.
     pub token: String,
     /// The token's claims.
@@ -42,7 +42,7 @@ pub enum Origin {
 }
 
 /// Seconds by which another signer's clock may lag.
-const BEHIND: u64 = 5;
+const CLOCK_LAG_SECONDS: u64 = 5;
 
 /// Returns `true` if a token issued at `issued` is older than the one that a run began with. Such a token is no edit of
 /// the run's state. `began_with` is the time when that one was issued, and `started` the time when the run subscribed
@@ -53,7 +53,7 @@ pub fn is_pushed_again(issued: u64, began_with: u64, started: u64) -> bool {
 
 /// Returns `true` if a token was issued well before a run subscribed to pushes.
 pub fn is_from_before(issued: u64, started: u64) -> bool {
-    issued.saturating_add(BEHIND) < started
+    issued.saturating_add(CLOCK_LAG_SECONDS) < started
 }
 
 /// Returns the claims that keep all edits. `streams` are those of the account, whose metadata shows which mappings
@@ -63,12 +63,15 @@ pub fn is_from_before(issued: u64, started: u64) -> bool {
 ///
 /// # Errors
 /// The edits that conflict.
-pub fn settle(seen: &[Seen], streams: &[ObservedStream]) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
+pub fn merge_concurrent(
+    seen: &[ClaimsUpdate],
+    streams: &[ObservedStream],
+) -> Result<Option<TrustedClaims>, Vec<Conflict>> {
     let Some((first, later)) = seen.split_first() else { return Ok(None) };
     let mut state = first.claims.clone();
     for (index, next) in later.iter().enumerate() {
         let before = &seen[..=index];
-        let distance = |earlier: &&Seen| claims_diff(Some(earlier.claims.value()), next.claims.value()).len();
+        let distance = |earlier: &&ClaimsUpdate| claims_diff(Some(earlier.claims.value()), next.claims.value()).len();
         let origin = match &next.origin {
             Origin::All => {
                 state = next.claims.clone();
@@ -121,7 +124,7 @@ fn changes_ours_alone(before: &TrustedClaims, after: &TrustedClaims, streams: &[
         }
         for list in ["exports", "imports"] {
             if let Some(entries) = nats.get_mut(list).and_then(Value::as_array_mut) {
-                entries.retain(|entry| !entry["name"].as_str().is_some_and(is_our_link));
+                entries.retain(|entry| !entry["name"].as_str().is_some_and(is_our_entry));
                 if entries.is_empty() {
                     nats.shift_remove(list);
                 }
@@ -155,7 +158,7 @@ mod tests {
             TrustedClaims::verify(token, &TrustAnchor::of_key(&self.operator.public_key())).unwrap()
         }
 
-        fn seen(&self, mappings: &[&str], tags: &[&str], iat: u64, by_us: bool) -> Seen {
+        fn seen(&self, mappings: &[&str], tags: &[&str], iat: u64, by_us: bool) -> ClaimsUpdate {
             let origin = if by_us { Origin::All } else { Origin::Unknown };
             let to = |subject: &&str| (subject.to_string(), json!([{ "subject": "x.y", "weight": 100 }]));
             let mappings: serde_json::Map<String, Value> = mappings.iter().map(to).collect();
@@ -163,12 +166,12 @@ mod tests {
                 "type": "account", "version": 2, "limits": { "subs": -1 }, "mappings": mappings, "tags": tags } });
             let token = issue(&claims, &self.operator, iat).unwrap().as_str().to_owned();
             let claims = self.read(&token);
-            Seen { token, claims, origin }
+            ClaimsUpdate { token, claims, origin }
         }
     }
 
-    fn settled(seen: &[Seen]) -> (Vec<String>, Vec<String>) {
-        let claims = settle(seen, &[]).unwrap().unwrap();
+    fn merged_of(seen: &[ClaimsUpdate]) -> (Vec<String>, Vec<String>) {
+        let claims = merge_concurrent(seen, &[]).unwrap().unwrap();
         let mut mappings: Vec<String> = claims.mappings().into_iter().map(|mapping| mapping.source).collect();
         mappings.sort();
         let mut tags: Vec<String> = claims.tags().into_iter().map(str::to_owned).collect();
@@ -187,9 +190,9 @@ mod tests {
         let ours = account.seen(&["a", "b"], &[], 2, true);
         let removed = account.seen(&["b"], &["t"], 3, false);
         let both = [first.clone(), ours.clone(), removed];
-        assert_eq!(settled(&both), (strings(&["b"]), strings(&["t"])));
-        assert_eq!(settled(&[first, ours]), (strings(&["a", "b"]), strings(&[])));
-        assert_eq!(settle(&[], &[]).unwrap(), None);
+        assert_eq!(merged_of(&both), (strings(&["b"]), strings(&["t"])));
+        assert_eq!(merged_of(&[first, ours]), (strings(&["a", "b"]), strings(&[])));
+        assert_eq!(merge_concurrent(&[], &[]).unwrap(), None);
     }
 
     #[test]
@@ -199,14 +202,14 @@ mod tests {
         let ours = account.seen(&["a", "b", "c"], &[], 2, true);
         let edit = account.seen(&["a"], &["t"], 3, false);
         let all = [first.clone(), ours.clone(), edit.clone()];
-        assert_eq!(settled(&all), (strings(&["a", "b", "c"]), strings(&["t"])));
+        assert_eq!(merged_of(&all), (strings(&["a", "b", "c"]), strings(&["t"])));
         // The old token itself is pushed again.
-        assert_eq!(settled(&[first.clone(), ours.clone(), first.clone()]), (strings(&["a", "b", "c"]), strings(&[])));
+        assert_eq!(merged_of(&[first.clone(), ours.clone(), first.clone()]), (strings(&["a", "b", "c"]), strings(&[])));
         // Two edits of the old token, one after the other. Between them is a token of ours that includes the first
         // edit.
         let ours = account.seen(&["a", "b", "c"], &["t"], 3, true);
         let more = account.seen(&["a"], &["t", "u"], 4, false);
-        assert_eq!(settled(&[first, edit, ours, more]).1, strings(&["t", "u"]));
+        assert_eq!(merged_of(&[first, edit, ours, more]).1, strings(&["t", "u"]));
     }
 
     #[test]
@@ -215,9 +218,9 @@ mod tests {
         let first = account.seen(&["a"], &[], 1, false);
         let theirs = account.seen(&["a"], &["t"], 2, false);
         let mut ours = account.seen(&["a", "b"], &[], 3, true);
-        assert_eq!(settled(&[first.clone(), theirs.clone(), ours.clone()]).1, strings(&[]));
+        assert_eq!(merged_of(&[first.clone(), theirs.clone(), ours.clone()]).1, strings(&[]));
         ours.origin = Origin::Claims(Box::new(first.claims.clone()));
-        assert_eq!(settled(&[first, theirs, ours]), (strings(&["a", "b"]), strings(&["t"])));
+        assert_eq!(merged_of(&[first, theirs, ours]), (strings(&["a", "b"]), strings(&["t"])));
     }
 
     #[test]
@@ -227,11 +230,11 @@ mod tests {
             "metadata": { "vstream.name": "x", "vstream.region": "y", "vstream.role": "write" } } });
         let streams = [ObservedStream::from_info(config).unwrap()];
         let seen = [account.seen(&["a"], &[], 1, false), account.seen(&[], &["t"], 2, false)];
-        let claims = settle(&seen, &streams).unwrap().unwrap();
+        let claims = merge_concurrent(&seen, &streams).unwrap().unwrap();
         assert_eq!((claims.mappings().len(), claims.tags()), (1, vec!["t"]));
-        assert_eq!(settled(&seen), (strings(&[]), strings(&["t"])));
+        assert_eq!(merged_of(&seen), (strings(&[]), strings(&["t"])));
         let by_us = [seen[0].clone(), account.seen(&[], &[], 2, true)];
-        assert_eq!(settle(&by_us, &streams).unwrap().unwrap().mappings().len(), 0);
+        assert_eq!(merge_concurrent(&by_us, &streams).unwrap().unwrap().mappings().len(), 0);
     }
 
     #[test]
@@ -248,14 +251,14 @@ mod tests {
         };
         let seen = [named("first", false, 1), named("ours", true, 2), named("theirs", false, 3)];
         // The token differs as much from one as from the other, and counts as an edit of the last.
-        assert_eq!(settle(&seen, &[]).unwrap().unwrap().value()["nats"]["description"], "theirs");
+        assert_eq!(merge_concurrent(&seen, &[]).unwrap().unwrap().value()["nats"]["description"], "theirs");
         let mut far = seen;
         let mut value = far[1].claims.value().clone();
         for field in ["b", "c", "d"] {
             value["nats"]["mappings"][field] = json!([{ "subject": "x.y", "weight": 100 }]);
         }
         let token = issue(&value, &account.operator, 2).unwrap().as_str().to_owned();
-        far[1] = Seen { claims: account.read(&token), token, origin: Origin::All };
-        assert!(settle(&far, &[]).is_err());
+        far[1] = ClaimsUpdate { claims: account.read(&token), token, origin: Origin::All };
+        assert!(merge_concurrent(&far, &[]).is_err());
     }
 }
