@@ -77,7 +77,9 @@ impl Args {
             Some(_) => with_pushes(trust::of_plan_file(shell, definition, &keys, None, key)?, &shell.base()),
             None => trust::of_definition(&loaded, &keys, key),
         };
-        let connector = DefinitionConnector::new(definition, Purpose::Change, &folder).knowing(&trust);
+        let connector = DefinitionConnector::new(definition, Purpose::Change, &folder)
+            .knowing(&trust)
+            .lasting(shell.timeout + self.lease.lease_timeout);
         let connector = if options.prune.is_empty() { connector.only_defined() } else { connector };
         let inputs = VerbInputs { definition, keys: &keys, trust: &trust };
         let (mut session, mut planned) =

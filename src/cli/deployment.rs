@@ -2,8 +2,8 @@
 
 pub(super) use super::operator::OperatorArgs;
 use super::shell::StepProgress;
-use super::text::{Text, put};
-use super::{Exit, Failure, Format, Shell, plan_view};
+use super::text::{Text, put, text};
+use super::{Exit, Failure, Format, Shell, output, plan_view};
 use crate::engine::Progress;
 use crate::engine::lease::Holder;
 use crate::engine::report::Merged;
@@ -15,8 +15,10 @@ use crate::plan::{Action, Options, Plan, allowable};
 use crate::resolver::TokenStoreError;
 use futures::FutureExt as _;
 use futures::future::select_all;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// The time to wait for other runs.
 #[derive(Debug, clap::Args)]
@@ -34,20 +36,44 @@ pub(super) fn holder(verb: &'static str) -> Holder {
     Holder { who: format!("{user}@{host}"), verb }
 }
 
+/// `true` while a question waits for the user's answer, which blocks the run.
+static IS_ASKING: AtomicBool = AtomicBool::new(false);
+
 /// Returns a future that completes at an interrupt from the terminal or at SIGTERM. It listens from this call on, not
 /// from its first poll, because the run may take a lease before that and must then release it.
+///
+/// A second signal, or one at a question to the user, ends the process at once.
 pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
-    let received = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| {
-        let signal = signal(kind);
-        Box::pin(async move {
-            match signal {
-                Ok(mut signal) => drop(signal.recv().await),
-                // Without a listener, the signal ends the process directly.
-                Err(_) => std::future::pending().await,
-            }
-        })
+    let signals: Vec<Signal> =
+        [SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    let (first, interrupted) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut signals = signals;
+        next_of(&mut signals).await;
+        if !IS_ASKING.load(Ordering::Relaxed) {
+            // The run may have ended already.
+            let _ = first.send(());
+            next_of(&mut signals).await;
+        }
+        output::say(&text!("ended at once; what was done until then stays, and a lease expires within 15 s"));
+        std::process::exit(INTERRUPTED);
     });
-    select_all(received).map(drop)
+    // Without a listener, the signal ends the process directly.
+    interrupted.then(|received| async move {
+        if received.is_err() {
+            std::future::pending().await
+        }
+    })
+}
+
+/// The exit code of shells for a process that an interrupt ended.
+const INTERRUPTED: i32 = 130;
+
+async fn next_of(signals: &mut [Signal]) {
+    if signals.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
 }
 
 /// The next step after the user refuses.
@@ -85,7 +111,9 @@ pub(super) fn agree_again(shell: &Shell, progress: &StepProgress, merged: &[Merg
     let mut agreed = true;
     progress.suspend(|| {
         shell.say(merged_text(merged));
+        IS_ASKING.store(true, Ordering::Relaxed);
         agreed = yes || shell.confirm("Other tools pushed this since; it is kept, and signed as well. Go on?", true);
+        IS_ASKING.store(false, Ordering::Relaxed);
     });
     agreed
 }
@@ -160,13 +188,16 @@ mod tests {
     use super::*;
     use rustix::process::{Signal, getpid, kill_process};
 
-    /// Without the listener the signal would end this process.
-    #[tokio::test]
-    async fn an_interrupt_is_heard_before_it_is_waited_for() {
+    /// Without the listener the signal would end this process. So would the second one that a listener gets.
+    #[test]
+    fn an_interrupt_is_heard_before_it_is_waited_for() {
         for signal in [Signal::INT, Signal::TERM] {
-            let interrupted = interrupted();
-            kill_process(getpid(), signal).unwrap();
-            interrupted.await;
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let interrupted = interrupted();
+                kill_process(getpid(), signal).unwrap();
+                interrupted.await;
+            });
         }
     }
 }

@@ -65,7 +65,10 @@ impl Args {
         let folder = keys.folder().to_owned();
         let signer = operator.as_deref();
         let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
-        let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder).only_defined().knowing(&trust);
+        let connector = DefinitionConnector::new(&part, Purpose::Destroy, &folder)
+            .only_defined()
+            .knowing(&trust)
+            .lasting(shell.timeout + self.lease.lease_timeout);
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
         let inputs = VerbInputs { definition: &part, keys: &keys, trust: &trust };

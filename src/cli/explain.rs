@@ -57,7 +57,9 @@ impl Args {
         } else {
             let keys = &shell.keyring(&loaded.base)?;
             let trust = trust::of_definition(&loaded, keys, None);
-            let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
+            let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder())
+                .knowing(&trust)
+                .lasting(shell.timeout);
             let inputs = VerbInputs { definition, keys, trust: &trust };
             let progress = shell.progress();
             ops::explain::on_servers(inputs, &connector, &asked, Deadline::after(shell.timeout), &progress).await

@@ -63,7 +63,8 @@ impl Args {
         let definition = &loaded.definition;
         let keys = shell.keyring(&loaded.base)?;
         let trust = trust::of_definition(&loaded, &keys, None);
-        let connector = DefinitionConnector::new(definition, Purpose::Read, keys.folder()).knowing(&trust);
+        let connector =
+            DefinitionConnector::new(definition, Purpose::Read, keys.folder()).knowing(&trust).lasting(shell.timeout);
         let progress = shell.progress();
         let deadline = Deadline::after(shell.timeout);
         let inputs = VerbInputs { definition, keys: &keys, trust: &trust };

@@ -90,7 +90,9 @@ impl Args {
         let mut keys = shell.keyring(&loaded.base)?;
         let folder = keys.folder().to_owned();
         let trust = trust::of_definition(&loaded, &keys, signer.map(Signer::public_key));
-        let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder).knowing(&trust);
+        let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &folder)
+            .knowing(&trust)
+            .lasting(shell.timeout + self.lease.lease_timeout);
         let progress = shell.progress();
         let deadline = Deadline::after(patience.left());
         let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };

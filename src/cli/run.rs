@@ -3,6 +3,10 @@
 use super::command_line::Verb;
 use super::{Failure, Format, Shell, output, usage};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Time for threads that a verb left behind when it ended.
+const LAST_THREADS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Parses the command line, runs the verb, prints its result or failure, and returns the exit code.
 pub fn main() -> ExitCode {
@@ -28,7 +32,10 @@ pub fn main() -> ExitCode {
             );
         }
     };
-    match runtime.block_on(cli.verb.run(&shell)) {
+    let ended = runtime.block_on(cli.verb.run(&shell));
+    // A thread may still wait, for example for an answer of the DNS.
+    runtime.shutdown_timeout(LAST_THREADS_TIMEOUT);
+    match ended {
         Ok(exit) => shell.ends(exit).into(),
         Err(failure) => shell.failed(&failure),
     }

@@ -118,6 +118,7 @@ pub struct Shell {
     /// The number of times that `-v` was given.
     pub verbosity: u8,
     unwritten: AtomicBool,
+    output_closed: AtomicBool,
 }
 
 impl Shell {
@@ -134,6 +135,7 @@ impl Shell {
             timeout: args.timeout,
             verbosity: args.verbose,
             unwritten: AtomicBool::new(false),
+            output_closed: AtomicBool::new(false),
         }
     }
 
@@ -183,7 +185,15 @@ impl Shell {
         });
     }
 
+    /// Returns `true` once standard output took no more.
+    pub(super) fn is_output_closed(&self) -> bool {
+        self.output_closed.load(Ordering::Relaxed)
+    }
+
     fn written(&self, written: std::io::Result<()>) {
+        if written.is_err() {
+            self.output_closed.store(true, Ordering::Relaxed);
+        }
         match written {
             // If the reader closed the pipe, it needs no more output.
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

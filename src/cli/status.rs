@@ -66,6 +66,9 @@ impl Args {
             }
             output::clear_screen();
             shell.result(text, &());
+            if shell.is_output_closed() {
+                return Ok(Exit::Done);
+            }
             tokio::time::sleep(Duration::from_secs(self.every)).await;
         }
     }
@@ -74,7 +77,8 @@ impl Args {
 async fn look(shell: &Shell, loaded: &Loaded, keys: &Keyring) -> Result<(Verified, Deployment), Failure> {
     let definition = &loaded.definition;
     let trust = trust::of_definition(loaded, keys, None);
-    let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
+    let connector =
+        DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust).lasting(shell.timeout);
     let inputs = VerbInputs { definition, keys, trust: &trust };
     Ok(ops::verify::verify(inputs, &connector, Deadline::after(shell.timeout), &Silent).await?)
 }

@@ -34,7 +34,8 @@ impl Args {
         let definition = &loaded.definition;
         let keys = &shell.keyring(&loaded.base)?;
         let trust = trust::of_definition(&loaded, keys, None);
-        let connector = DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust);
+        let connector =
+            DefinitionConnector::new(definition, Purpose::Verify, keys.folder()).knowing(&trust).lasting(shell.timeout);
         let inputs = VerbInputs { definition, keys, trust: &trust };
         let progress = shell.progress();
         let wait = self.wait.unwrap_or_default();

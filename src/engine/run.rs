@@ -75,7 +75,11 @@ pub async fn execute<'d, C: Connector>(
     }
     let Run { planner, mut signers, holder, patience, agree, stop } = run;
     if planned.plan.is_empty() {
-        return look_only(session, planned, &mut signers, &planner, connector, progress).await;
+        let looking = look_only(session, planned, &mut signers, &planner, connector, progress);
+        return match select(Box::pin(looking), stop).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(_) => Err(ApplyError::Interrupted.into()),
+        };
     }
     may_sign(session, planned, &signers)?;
     if planned.plan.accounts.iter().any(|account| !account.pushes.is_empty()) {

@@ -21,8 +21,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Seconds for which a minted user may connect.
+/// Minimum time that a minted user may connect, in seconds.
 const USER_LIFE: u64 = 300;
+/// Time that a minted user may connect beyond the verb's own, in seconds.
+const SPARE: u64 = 60;
 
 /// A connector to the servers and accounts of a definition.
 #[derive(Debug)]
@@ -33,13 +35,14 @@ pub struct DefinitionConnector<'d> {
     only_defined: bool,
     system: Option<PublicKey>,
     strict: bool,
+    life: u64,
 }
 
 impl<'d> DefinitionConnector<'d> {
     /// Returns a connector for the accounts and servers of `definition`. The keys folder has the regional accounts'
     /// keys.
     pub fn new(definition: &'d Definition, purpose: Purpose, keys: &'d Path) -> Self {
-        Self { definition, purpose, keys, only_defined: false, system: None, strict: false }
+        Self { definition, purpose, keys, only_defined: false, system: None, strict: false, life: USER_LIFE }
     }
 
     /// Sets the system account from local files. Otherwise no user can be minted with one of its signing keys, because
@@ -50,6 +53,12 @@ impl<'d> DefinitionConnector<'d> {
         let operator = trust.operator().filter(|_| trust.pin.is_some());
         let system = operator.and_then(|operator| operator.system_account.clone());
         Self { system, strict: operator.is_some_and(|operator| operator.strict), ..self }
+    }
+
+    /// Lets the users that it mints connect for as long as a verb takes at most: servers disconnect a user that expires.
+    #[must_use]
+    pub fn lasting(self, time: Duration) -> Self {
+        Self { life: USER_LIFE.max(time.as_secs().saturating_add(SPARE)), ..self }
     }
 
     /// Limits minted users to the streams of the definition, for a run that changes only these.
@@ -137,7 +146,7 @@ impl<'d> DefinitionConnector<'d> {
                         next: "Widen the scope, or name a signing key without one under `key:`.".to_owned(),
                     });
                 }
-                mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?
+                mint(self.life, &place, &seed, issuer.account.as_ref(), &issuer.permissions)?
             }
         })
     }
@@ -169,7 +178,7 @@ impl<'d> DefinitionConnector<'d> {
                 };
                 let wanted = self.account_permissions(account, Some(region));
                 match user_issuer(claims, &seed.public_key(), strict, &wanted) {
-                    Ok(issuer) => mint(&place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
+                    Ok(issuer) => mint(self.life, &place, &seed, issuer.account.as_ref(), &issuer.permissions)?,
                     // The regional account is then read through the application's account.
                     Err(_) => return Ok(None),
                 }
@@ -227,7 +236,7 @@ impl Connector for DefinitionConnector<'_> {
                     });
                 }
                 let wanted = self.system_permissions(signs_for.unwrap_or(&key));
-                mint("system", &seed, signs_for, &UserPermissions::Own(wanted))?
+                mint(self.life, "system", &seed, signs_for, &UserPermissions::Own(wanted))?
             }
         };
         let connection = self.connect(&access, None, timeout).await.map_err(ConnectionError::from);
@@ -341,16 +350,15 @@ fn account_seed(place: &str, path: &Path) -> Result<Seed, ConnectionError> {
 }
 
 fn mint(
+    life: u64,
     place: &str,
     seed: &Seed,
     account: Option<&PublicKey>,
     permissions: &UserPermissions,
 ) -> Result<LoginMethod, ConnectionError> {
     let now = now();
-    let user = mint_user(seed, account, permissions, now + USER_LIFE, now).map_err(|error| ConnectionError {
-        code: "key-unusable",
-        message: format!("{place}: {error}"),
-        next: String::new(),
+    let user = mint_user(seed, account, permissions, now.saturating_add(life), now).map_err(|error| {
+        ConnectionError { code: "key-unusable", message: format!("{place}: {error}"), next: String::new() }
     })?;
     Ok(LoginMethod::User { jwt: user.jwt.as_str().to_owned(), seed: Arc::new(user.seed) })
 }

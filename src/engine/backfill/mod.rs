@@ -21,7 +21,7 @@ use crate::plan::consumers::ConsumerChange;
 use crate::plan::streams::StreamChange;
 use crate::provision::{ItemError, RunOptions, run};
 use crate::verify::streams::{Checked, StreamProblem, Verdict};
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -209,6 +209,8 @@ impl<L: Requests> StreamBackfill<'_, L> {
     async fn filled(&self) -> Result<(), Unfinished> {
         let mut still = 0;
         let mut before = 0;
+        // The last message of the old stream at the look before: newer ones are still on their way.
+        let mut due = None;
         loop {
             let old = self.info(self.old, &self.history.from).await?;
             let new = self.info(self.new, &self.change.name).await?;
@@ -221,9 +223,10 @@ impl<L: Requests> StreamBackfill<'_, L> {
             let waits = |source: &SourceState| source.lag > 0 || source.active.is_none_or(|ns| ns >= SILENCE);
             still = if new.state.last_seq == before && !new.sources.iter().any(waits) { still + 1 } else { 0 };
             before = new.state.last_seq;
-            if at >= old.state.last_seq || still > STILL {
+            if at >= due.unwrap_or(old.state.last_seq) || still > STILL {
                 return Ok(());
             }
+            due = Some(old.state.last_seq);
             if self.deadline.is_over() {
                 return Err(Unfinished(format!(
                     "has {} of the {} messages of {} so far; the rest is on its way",
@@ -270,9 +273,18 @@ impl<L: Requests> StreamBackfill<'_, L> {
         let now = self.info(self.old, &self.history.from).await?;
         // The first message of each write stream after the end.
         let mut behind: BTreeMap<String, u64> = BTreeMap::new();
-        for (name, sequence) in self.origins(end + 1, now.state.last_seq).await? {
-            let known = behind.entry(name).or_insert(sequence);
-            *known = sequence.min(*known);
+        let late = || Unfinished(format!("looking for where the sources stand in {}", self.history.from));
+        let (mut next, mut block) = (end + 1, 64);
+        while next <= now.state.last_seq && old.sources.iter().any(|source| !behind.contains_key(&source.name)) {
+            let until = now.state.last_seq.min(next + block - 1);
+            for (name, sequence) in self.origins(next, until).await? {
+                let known = behind.entry(name).or_insert(sequence);
+                *known = sequence.min(*known);
+            }
+            (next, block) = (until + 1, (block * 2).min(8192));
+            if self.deadline.is_over() {
+                return Err(late());
+            }
         }
         let mut last = BTreeMap::new();
         let mut wanted = Vec::new();
@@ -299,7 +311,7 @@ impl<L: Requests> StreamBackfill<'_, L> {
             wanted.retain(|name| !last.contains_key(name));
             (top, block) = (bottom, (block * 2).min(8192));
             if self.deadline.is_over() {
-                return Err(Unfinished(format!("looking for where the sources stand in {}", self.history.from)));
+                return Err(late());
             }
         }
         if let (Some(name), true) = (wanted.first(), old.state.first_seq > 1) {
@@ -315,8 +327,8 @@ impl<L: Requests> StreamBackfill<'_, L> {
     /// Returns the origins of these messages of the old stream. Omits messages that are gone.
     async fn origins(&self, first: u64, last: u64) -> Result<Vec<(String, u64)>, Unfinished> {
         let looks = (first..=last).map(|sequence| self.origin(self.old, &self.history.from, sequence));
-        let found: Vec<_> = stream::iter(looks).buffered(IN_FLIGHT).collect().await;
-        Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        let found: Vec<Option<(String, u64)>> = stream::iter(looks).buffered(IN_FLIGHT).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Returns the last sequence of a write stream, if the old read stream has all of it and no client published since.

@@ -205,6 +205,23 @@ async fn a_run_that_waits_ends_when_its_lease_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_waits_ends_when_the_user_interrupts_it() {
+    for layout in LAYOUTS {
+        for idle in [false, true] {
+            let mut case = if idle { Case::applied(layout).await } else { Case::new(layout) };
+            case.world.strike(Fault::SourcesStuck);
+            case.interrupted_after = Some(LATER);
+            let began = Instant::now();
+            let ended = case.apply(&Process::new()).await;
+            assert!(matches!(&ended, Ended::Failed(why) if why.contains("interrupted")), "idle: {idle}, {ended:?}");
+            assert!(began.elapsed() < LATER + Duration::from_secs(3), "idle: {idle}, {:?}", began.elapsed());
+            case.interrupted_after = None;
+            case.converges("after an interrupt").await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_may_fall_silent_at_any_step() {
     for layout in LAYOUTS {
         apply_at_each_step(layout, Fault::Silent(1)).await;

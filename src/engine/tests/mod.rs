@@ -48,6 +48,8 @@ struct Case {
     world: InMemory,
     definition: Definition,
     folder: TempDir,
+    /// Time after which the user interrupts a run.
+    interrupted_after: Option<Duration>,
 }
 
 /// The end of a run.
@@ -85,7 +87,7 @@ impl Case {
         let account = Account { id: seed.public_key(), layout, ..app(vec![foo]) };
         // Keys are forced to disk, which takes no time in memory.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let case = Self { definition: definition(vec![account]), world, folder };
+        let case = Self { definition: definition(vec![account]), world, folder, interrupted_after: None };
         case.keys().write("APP", &seed).unwrap();
         case
     }
@@ -141,7 +143,10 @@ impl Case {
         let removes = planner.removes_all();
         let signers = Signers { operator: Some(&self.world), keys: &mut keys, signed: None };
         let holder = Holder { who: "test".to_owned(), verb: "apply" };
-        let run = Run::new(planner, signers, holder);
+        let mut run = Run::new(planner, signers, holder);
+        if let Some(time) = self.interrupted_after {
+            run.stop = Box::pin(sleep(time));
+        }
         match execute(&mut session, &mut planned, run, &connector, &Silent).await {
             Ok(applied) => {
                 let zero = applied.is_confirmed() && session.deployment.missing() == 0;

@@ -120,8 +120,12 @@ proptest! {
 proptest! {
     #![proptest_config(config(REGIONAL_CASES))]
 
+    /// Without a server that returns with an old token: the in-memory servers do not start the sources again of streams
+    /// whose account they lacked for a while.
     #[test]
     fn whatever_happens_to_two_runs_that_make_regional_accounts_the_next_run_converges(schedule in schedule()) {
-        carry_out(Layout::Regional, &schedule);
+        let Schedule { second, mut events } = schedule;
+        events.retain(|(_, event)| !matches!(event, Event::Fault(Fault::BackWithOldToken(_))));
+        carry_out(Layout::Regional, &Schedule { second, events });
     }
 }

@@ -4,7 +4,7 @@ use super::DEFINITION;
 use super::killed::files;
 use crate::support::secrets::{assert_shows_none, output};
 use serde_json::Value;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -302,6 +302,18 @@ fn credentials() {
             project.refused(&[verb], 1, code, words);
         }
     }
+}
+
+/// The reader of a verb that goes on without end is gone.
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let project = Project::new();
+    let mut command = project.command(Path::new(env!("CARGO_BIN_EXE_vstream-jwt")));
+    command.args(["status", "--watch", "--every", "1", "--timeout", "1s"]);
+    let mut watching = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = [0; 1];
+    watching.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
 }
 
 /// A process that may open no more files.

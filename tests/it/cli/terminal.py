@@ -4,7 +4,7 @@ Runs the command in the folder with its standard output in a pipe, and everythin
 the terminal does not echo. Prints what happened as JSON: {"exit", "stdout", "terminal", "echo_at_prompt", "echo_after"}.
 TYPED may be `ctrl-c`, or `nothing`: then standard output is on the terminal too. So it is with `answers:y,n`, which
 answers questions that end with `[y/N]`, one after the other: the file `asked-0` is made in the folder at the first, and the
-answer typed as soon as there is a file `answer-0`.
+answer typed as soon as there is a file `answer-0`. An answer may be `ctrl-c`, too.
 """
 
 import json
@@ -57,7 +57,7 @@ def main():
                 echo_at_prompt, sent = echoes(), True
                 os.write(terminal, b"\x03" if typed == "ctrl-c" else typed.encode() + b"\n")
             if answered < len(answers) and answer(answered):
-                os.write(terminal, answers[answered].encode() + b"\n")
+                os.write(terminal, b"\x03" if answers[answered] == "ctrl-c" else answers[answered].encode() + b"\n")
                 answered += 1
             for end in select.select(open_ends, [], [], 0.05)[0]:
                 try:

@@ -355,36 +355,48 @@ async fn on_a_terminal_what_was_merged_is_asked_for_again() {
     let bench = Bench::new(&cluster).await;
     let file = bench.write("app", &definition(&bench, &["foo"]));
     let folder = cluster.folder().to_owned();
-    let mut run = Command::new("python3");
-    run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/terminal.py")).arg("answers:y,n").arg(&folder);
-    run.arg(crate::support::VSTREAM).args(["apply", "--definition", &file, "--operator", "op.nk", "--timeout", "2m"]);
-    run.env("NO_COLOR", "1").env("TERM", "xterm-256color");
-    let running = tokio::task::spawn_blocking(move || secrets::output(&mut run));
-    let asked = async |number: usize| {
-        let file = folder.join(format!("asked-{number}"));
-        eventually("a question", || async { file.exists().then_some(()) }).await;
-    };
-    let answer = |number: usize| std::fs::write(folder.join(format!("answer-{number}")), "").unwrap();
-    asked(0).await;
-    let mut edit = bench.claims().await;
-    edit["nats"]["description"] = json!("theirs");
-    bench.push(&edit).await;
-    answer(0);
-    asked(1).await;
-    answer(1);
-    let output = running.await.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let terminal = happened["terminal"].as_str().unwrap();
-    let question = terminal.rfind("Other tools pushed this since; it is kept, and signed as well. Go on? [y/N]");
-    let change = terminal.find(r#"+ nats.description: "theirs""#);
-    assert!(change.is_some() && change < question, "the change comes before the question: {happened}");
-    assert!(terminal.contains("not confirmed; no token was pushed"), "{happened}");
-    assert_eq!(happened["exit"], 1, "{happened}");
-    let claims = bench.claims().await;
-    assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!("theirs"), &Value::Null));
-    let streams = bench.stream_names().await;
-    assert!(streams.iter().all(|name| name == lease::STREAM), "{streams:?}");
+    let cases = [
+        ("n", 1, "not confirmed; no token was pushed"),
+        ("ctrl-c", 130, "ended at once; what was done until then stays"),
+    ];
+    for (second, exit, said) in cases {
+        let mut run = Command::new("python3");
+        run.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cli/terminal.py"));
+        run.arg(format!("answers:y,{second}")).arg(&folder).arg(crate::support::VSTREAM);
+        run.args(["apply", "--definition", &file, "--operator", "op.nk", "--timeout", "2m"]);
+        run.env("NO_COLOR", "1").env("TERM", "xterm-256color");
+        let running = tokio::task::spawn_blocking(move || secrets::output(&mut run));
+        let asked = async |number: usize| {
+            let file = folder.join(format!("asked-{number}"));
+            eventually("a question", || async { file.exists().then_some(()) }).await;
+        };
+        let answer = |number: usize| std::fs::write(folder.join(format!("answer-{number}")), "").unwrap();
+        asked(0).await;
+        let mut edit = bench.claims().await;
+        let theirs = format!("theirs, before {second}");
+        edit["nats"]["description"] = json!(theirs);
+        bench.push(&edit).await;
+        answer(0);
+        asked(1).await;
+        answer(1);
+        let output = running.await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let happened: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let terminal = happened["terminal"].as_str().unwrap();
+        let question = terminal.rfind("Other tools pushed this since; it is kept, and signed as well. Go on? [y/N]");
+        let change = terminal.find(&theirs);
+        assert!(change.is_some() && change < question, "the change comes before the question: {happened}");
+        assert!(terminal.contains(said), "{happened}");
+        assert_eq!(happened["exit"], exit, "{happened}");
+        let claims = bench.claims().await;
+        assert_eq!((&claims["nats"]["description"], &claims["nats"]["mappings"]), (&json!(theirs), &Value::Null));
+        let streams = bench.stream_names().await;
+        assert!(streams.iter().all(|name| name == lease::STREAM), "{streams:?}");
+        for number in [0, 1] {
+            std::fs::remove_file(folder.join(format!("asked-{number}"))).unwrap();
+            std::fs::remove_file(folder.join(format!("answer-{number}"))).unwrap();
+        }
+    }
 }
 
 /// A user of the system account that answers like a server. It needs no permission but to receive requests and answer
