@@ -1,6 +1,6 @@
 //! `demo`: shows the main workflow on local servers of its own, as a story.
 
-use super::deployment::interrupted;
+use super::deployment::signaled;
 use super::dev::shell_word;
 use super::text::{Paint as _, Text, put};
 use super::{Exit, Failure, Format, Shell};
@@ -45,7 +45,7 @@ impl Args {
     /// [`Failure`] with exit code 2 for a folder that is in use, else 1. A failed check ends with exit code 1 and the
     /// story.
     pub async fn run(self, shell: &Shell) -> Result<Exit, Failure> {
-        let interrupted = interrupted();
+        let interrupted = signaled();
         let Self { keep, folder, nats_server, server_version } = self;
         // Dropping this value deletes the temporary folder, even if no server was started.
         let temporary = if keep { None } else { Some(temporary()?) };
@@ -115,7 +115,7 @@ async fn tell(shell: &Shell, options: DevOptions, keep: bool) -> Result<Exit, Fa
     let seed = read_seed_file(&cluster.operator_key_path());
     let seed = seed.map_err(|error| Failure::failed("operator-key", error.to_string()))?;
     let keys = shell.keys_folder(&loaded.base);
-    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &keys);
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Change, &keys).lasting(shell.timeout);
     let clients = Applications(&cluster);
     let chapter = |chapter: Chapter<'_>| match chapter {
         Chapter::Applied(applied) => teller.chapter(&applied_text(applied)),

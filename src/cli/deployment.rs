@@ -44,11 +44,9 @@ static IS_ASKING: AtomicBool = AtomicBool::new(false);
 ///
 /// A second signal, or one at a question to the user, ends the process at once.
 pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
-    let signals: Vec<Signal> =
-        [SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    let mut signals = signals();
     let (first, interrupted) = oneshot::channel();
     tokio::spawn(async move {
-        let mut signals = signals;
         next_of(&mut signals).await;
         if !IS_ASKING.load(Ordering::Relaxed) {
             // The run may have ended already.
@@ -58,12 +56,23 @@ pub(super) fn interrupted() -> impl Future<Output = ()> + Send {
         output::say(&text!("ended at once; what was done until then stays, and a lease expires within 15 s"));
         std::process::exit(INTERRUPTED);
     });
-    // Without a listener, the signal ends the process directly.
     interrupted.then(|received| async move {
         if received.is_err() {
             std::future::pending().await
         }
     })
+}
+
+/// Returns a future that completes at the first such signal; further ones do nothing.
+#[cfg(feature = "dev")]
+pub(super) fn signaled() -> impl Future<Output = ()> + Send {
+    let mut signals = signals();
+    async move { next_of(&mut signals).await }
+}
+
+/// Listens from this call on. Without a listener, a signal ends the process directly.
+fn signals() -> Vec<Signal> {
+    [SignalKind::interrupt(), SignalKind::terminate()].into_iter().filter_map(|kind| signal(kind).ok()).collect()
 }
 
 /// The exit code of shells for a process that an interrupt ended.

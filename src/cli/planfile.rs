@@ -62,9 +62,8 @@ pub(super) fn failure(error: FileError) -> Failure {
 pub(super) fn unsigned(error: SignFileError) -> Failure {
     let message = error.to_string();
     match error {
-        SignFileError::Signed(_) => {
-            Failure::usage("signed-already", message).next("Apply it is, or sign the file that `plan --out` wrote.")
-        }
+        SignFileError::Signed(_) => Failure::usage("signed-already", message)
+            .next("Apply it as it is, or sign the file that `plan --out` wrote."),
         SignFileError::Inconsistent(_) => Failure::usage("plan-file-inconsistent", message)
             .next("Do not sign it. Make the plan again, and find out who made this file."),
         SignFileError::Untrusted { ref issuer, ref anchor, .. } => {

@@ -50,7 +50,9 @@ async fn online(shell: &Shell, loaded: &Loaded, allow: Vec<String>) -> Result<Ex
     let options = options(Options { allow, ..Options::default() })?;
     let keys = shell.keyring(&loaded.base)?;
     let trust = trust::of_definition(loaded, &keys, None);
-    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder()).knowing(&trust);
+    let connector = DefinitionConnector::new(&loaded.definition, Purpose::Read, keys.folder())
+        .knowing(&trust)
+        .lasting(shell.timeout);
     let progress = shell.progress();
     let deadline = Deadline::after(shell.timeout);
     let inputs = VerbInputs { definition: &loaded.definition, keys: &keys, trust: &trust };

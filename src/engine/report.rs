@@ -114,8 +114,8 @@ impl Applied {
         self.skipped.iter().filter_map(|place| place.strip_prefix("stream ")).map(str::to_owned).collect()
     }
 
-    /// Drops outdated results before the run plans again: unconfirmed tokens, which will be pushed again, and
-    /// observations of the streams.
+    /// Drops outdated results before the run plans again: unconfirmed tokens, which will be pushed again, and problems
+    /// of the streams. Streams that had all messages once are not waited for again.
     pub(super) fn start_over(&mut self) {
         self.planned_again += 1;
         self.pushed.retain(Pushed::is_confirmed);

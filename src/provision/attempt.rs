@@ -259,7 +259,7 @@ fn graced(error: &CallError, operation: &str) -> bool {
     }
 }
 
-/// Returns the error for a reply without content, which does not prove that the object is missing.
+/// Returns the error for a reply without a config, which does not prove that the object is missing.
 fn malformed(subject: String) -> ItemError {
     CallError::Malformed { subject, reason: "it has no config".to_owned() }.into()
 }

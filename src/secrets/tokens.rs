@@ -64,7 +64,7 @@ fn object(part: &str) -> Option<Vec<u8>> {
     (object.starts_with(b"{") && object.ends_with(b"}") && object.contains(&b'"')).then_some(json)
 }
 
-/// Returns `true` if claims may be a user's, unless they clearly belong to another type of token.
+/// Returns `true` unless claims clearly belong to another type of token than a user's.
 fn may_be_of_user(claims: &str) -> bool {
     /// A duplicate field is an error.
     #[derive(Deserialize)]

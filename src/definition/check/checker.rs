@@ -31,7 +31,7 @@ impl Checker<'_> {
         None
     }
 
-    /// Checks a path, and makes it relative to the definition.
+    /// Checks a path, and resolves it against the definition's folder.
     pub(super) fn path(&mut self, path: At<String>) -> Option<PathBuf> {
         if looks_like_seed(&path.value) || path.value.contains("-----BEGIN") {
             let help = "put it into a file of mode 0600, name the file here, and replace the key if this was shared";

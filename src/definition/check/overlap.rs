@@ -37,7 +37,7 @@ pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
         tree.overlapping(&tokens, &mut found);
         found.sort_unstable();
         for other in found.into_iter().map(|other| &entries[other]) {
-            // Each pair of subjects gets one message.
+            // Each pair is reported once.
             let (a, b) = (entry.place.min(other.place), entry.place.max(other.place));
             if !reported.insert((a, b)) {
                 continue;
@@ -55,7 +55,7 @@ pub(super) fn overlaps(streams: &[Placed], problems: &mut Collected) {
     }
 }
 
-/// A tree of filters by token. With it, ten thousand subjects do not need a hundred million comparisons.
+/// A tree of filters by token, which avoids comparing every pair.
 #[derive(Default)]
 struct Tree<'a> {
     here: Vec<usize>,

@@ -46,16 +46,16 @@ impl Checker<'_> {
         }
     }
 
-    /// Refuses the layout `regional`. It pushes several tokens in sequence, and all servers would have to reload before
-    /// each one.
+    /// Refuses the layout `regional` with the resolver type `memory`. It pushes several tokens in sequence, and all
+    /// servers would have to reload before each one.
     fn only_shared(&mut self, kind: &At<raw::ResolverType>, accounts: &[Account]) {
         if let Some(account) = accounts.iter().find(|account| account.layout == Layout::Regional) {
             let message = format!(
-                "resolver type `memory` goes with layout `shared` only, and account {} has layout `regional`",
+                "resolver type `memory` supports only layout `shared`, but account {} has layout `regional`",
                 account.name
             );
             let help = format!(
-                "write `layout: shared` for account {}, or give the servers a NATS resolver (`type: full`)",
+                "write `layout: shared` for account {}, or set `resolver {{ type: full }}` on the servers and write `type: nats` here",
                 account.name
             );
             self.report("memory-layout", kind.place, message, help);

@@ -273,7 +273,12 @@ impl<L: Requests> StreamBackfill<'_, L> {
         let now = self.info(self.old, &self.history.from).await?;
         // The first message of each write stream after the end.
         let mut behind: BTreeMap<String, u64> = BTreeMap::new();
-        let late = || Unfinished(format!("looking for where the sources stand in {}", self.history.from));
+        let late = || {
+            Unfinished(format!(
+                "where the sources stand in {} was not found in time: a longer --timeout helps",
+                self.history.from
+            ))
+        };
         let (mut next, mut block) = (end + 1, 64);
         while next <= now.state.last_seq && old.sources.iter().any(|source| !behind.contains_key(&source.name)) {
             let until = now.state.last_seq.min(next + block - 1);

@@ -286,8 +286,10 @@ pub fn destroy(desired: &[DesiredAccount<'_>], observed: &Observed, delete_strea
         let all = delete_streams && nothing_stays(desired, observed, wanted.account);
         let start = start.as_ref().filter(|start| start.existing().is_some());
         let mut removed = start.map(|start| pushes::removal(wanted, start, found, &mappings, all)).unwrap_or_default();
-        removed.pushes.retain(|push| push.reason == Reason::Changed || lingers());
         let changes = if delete_streams { removal(&found.jetstream, Some(&names)) } else { Vec::new() };
+        // Streams go once every server confirms the newest token, also one that has a token of which nothing is known.
+        let removes_streams = wanted.account_role == AccountRole::Application && !changes.is_empty();
+        removed.pushes.retain(|push| push.reason == Reason::Changed || removes_streams || lingers());
         AccountPlan {
             mappings,
             claims: removed.changes,

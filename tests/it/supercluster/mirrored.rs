@@ -330,7 +330,7 @@ async fn homes_are_made_anew(bench: &Bench<'_>, clients: &[Client; 3]) {
     assert!(created.get("error").is_none(), "{created}");
     assert_eq!(publish(clients[0].clone(), 1).await, [1]);
     let verified = bench.until(3, &["verify"]).await.to_string();
-    let ahead = "has come to sequence 36, and its origin foo-home only to 1";
+    let ahead = "is at sequence 36, and its origin foo-home only at 1";
     assert_eq!(verified.matches(ahead).count(), 3, "{verified}");
     for region in REGIONS {
         let regional = bench.regional_client(region).await;

@@ -273,7 +273,7 @@ async fn a_planted_lease_blocks_nobody() {
     let status = bench.run(&["status", "--definition", &files[0]]);
     assert!(!status.ends(0).out.contains("them"), "{status}");
     let ran = bench.run(&apply(1));
-    assert!(ran.ends(0).err.contains("was not as it has to be, and was mended"), "{ran}");
+    assert!(ran.ends(0).err.contains("had a wrong config, which was repaired"), "{ran}");
     bench.delete_stream(STREAM).await;
 
     // A stream that cannot be repaired is named, with its account.

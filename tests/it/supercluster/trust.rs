@@ -172,7 +172,7 @@ async fn an_old_token_that_is_pushed_again_is_named() {
     bench.until(0, &["verify", "--definition", &file]).await;
 
     system_client(&cluster).await.request(UPDATE, old.into()).await.unwrap();
-    let said = ["account APP", "(record ", "was pushed again over it", "revoked since has to be done again"];
+    let said = ["account APP", "(record ", "was pushed again over it", "since then must be made again"];
     for verb in ["plan", "verify"] {
         bench.says(0, &[verb, "--definition", &file], &said);
     }
