@@ -140,20 +140,20 @@ async fn look_only<'d, C: Connector>(
     let mut applied = Applied::default();
     loop {
         let tokens = sign(session, planned, signers)?;
-        carry_out(session, planned, signers, &tokens, connector, &mut applied, progress).await?;
-        check_sources(session, planned, &mut applied, progress).await;
-        check_preload(session, planned, &mut applied).await?;
-        let Err(overtaken) = overtaken(session, &planned.plan, false) else {
-            applied.unused_pushes = session.unused_pushes();
-            return Ok(applied);
-        };
-        if applied.planned_again == ROUNDS || !planner.plans_again() {
-            return Err(overtaken.into());
-        }
-        applied.start_over();
-        plan_again(session, planned, signers.keys, planner, connector, progress).await?;
-        if !planned.plan.is_empty() {
-            return Err(overtaken.into());
+        match round(session, planned, signers, &tokens, connector, &mut applied, progress).await {
+            Ok(()) => {
+                check_preload(session, planned, &mut applied).await?;
+                applied.unused_pushes = session.unused_pushes();
+                return Ok(applied);
+            }
+            Err(error) if !may_plan_again(&error, &applied, planner) => return Err(error.into()),
+            Err(overtaken) => {
+                applied.start_over();
+                plan_again(session, planned, signers.keys, planner, connector, progress).await?;
+                if !planned.plan.is_empty() {
+                    return Err(overtaken.into());
+                }
+            }
         }
     }
 }
@@ -203,16 +203,28 @@ async fn in_rounds<'d, C: Connector>(
             }
         };
         match round(session, planned, signers, &tokens, connector, applied, progress).await {
-            Err(ApplyError::ChangedMeanwhile { .. }) if applied.planned_again < ROUNDS && planner.plans_again() => {
+            Ok(()) => {
+                // The report is complete even if this fails.
+                if let Err(error) = check_preload(session, planned, applied).await {
+                    applied.unread = Some(error.to_string());
+                }
+                return Ok(());
+            }
+            Err(error) if !may_plan_again(&error, applied, planner) => return Err(error),
+            Err(_) => {
                 must_plan = true;
                 applied.start_over();
             }
-            ended => return ended,
         }
     }
 }
 
-/// Carries out the plan once, and checks the result. Fails if another tool pushed something meanwhile.
+/// Returns `true` if the plan may be made again after this error.
+fn may_plan_again(error: &ApplyError, applied: &Applied, planner: &impl Planner) -> bool {
+    matches!(error, ApplyError::ChangedMeanwhile { .. }) && applied.planned_again < ROUNDS && planner.plans_again()
+}
+
+/// Carries out the plan once, and checks every source. Fails if another tool pushed something meanwhile.
 async fn round<'d, C: Connector>(
     session: &mut Session<'d, C::Connection>,
     planned: &Planned<'d>,
@@ -224,10 +236,6 @@ async fn round<'d, C: Connector>(
 ) -> Result<(), ApplyError> {
     carry_out(session, planned, signers, tokens, connector, applied, progress).await?;
     check_sources(session, planned, applied, progress).await;
-    // The report is complete even if the run fails.
-    if let Err(error) = check_preload(session, planned, applied).await {
-        applied.unread = Some(error.to_string());
-    }
     // Waiting for sources may have taken most of a minute.
     overtaken(session, &planned.plan, !applied.pushed.is_empty())
 }

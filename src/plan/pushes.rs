@@ -175,7 +175,7 @@ pub(super) fn pushes(
             let (own_js, captures): (Vec<_>, Vec<_>) = mappings
                 .changes
                 .iter()
-                .partition(|change| is_own_js_mapping(change) && change.action != Action::Delete);
+                .partition(|change| is_own_js_mapping(&change.source) && change.action != Action::Delete);
             let mut edited = exports_imports::exports(&mut draft.claims, desired, options);
             edited.append(exports_imports::imports(&mut draft.claims, desired, peers, options, now));
             edited.append(exports_imports::close_exports(&mut draft.claims, desired, options));
@@ -210,7 +210,8 @@ pub(super) fn removal(
     all: bool,
 ) -> Pushes {
     let mut draft = Draft::of(start);
-    let (own_js, captures): (Vec<_>, Vec<_>) = removals.changes.iter().partition(|change| is_own_js_mapping(change));
+    let (own_js, captures): (Vec<_>, Vec<_>) =
+        removals.changes.iter().partition(|change| is_own_js_mapping(&change.source));
     let mapped = edit(&mut draft.claims, &captures, desired);
     draft.stage(Stage::Mappings, ClaimsEdit::default(), mapped);
     if all {
@@ -233,8 +234,8 @@ pub(super) fn removal(
 }
 
 /// Returns `true` for mappings that serve sources and provisioning. They come before the streams, and go after them.
-fn is_own_js_mapping(change: &MappingChange) -> bool {
-    is_below(&change.source, OWN_JS_PREFIX)
+pub(super) fn is_own_js_mapping(source: &str) -> bool {
+    is_below(source, OWN_JS_PREFIX)
 }
 
 /// Edits the mappings. Returns `true` if any changed.

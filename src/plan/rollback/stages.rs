@@ -3,8 +3,8 @@
 
 use crate::desired::regional::AccountRole;
 use crate::model::claims::with_entries_of;
-use crate::model::prefixes::{OWN_JS_PREFIX, is_below};
 use crate::plan::Stage;
+use crate::plan::pushes::is_own_js_mapping;
 use serde_json::{Map, Value};
 
 /// Returns the claims of each stage that changes something. The last claims are `goal`.
@@ -46,10 +46,6 @@ pub(super) fn between(current: &Value, goal: &Value, account_role: AccountRole<'
         }
     }
     changed
-}
-
-fn is_own_js_mapping(source: &str) -> bool {
-    is_below(source, OWN_JS_PREFIX)
 }
 
 /// Returns the claims with the mappings to the application's own JetStream as `goal` has them.
